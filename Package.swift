@@ -1,0 +1,65 @@
+// swift-tools-version: 6.1
+import Foundation
+import PackageDescription
+
+// The processor that the kernels are compiled for. The default has AVX2 and FMA; arm64 needs no flag.
+// Every rank compares its own processor with this at start (Host/Processor.swift).
+#if arch(x86_64)
+    let processor = ProcessInfo.processInfo.environment["CAUSALGEN_MARCH"] ?? "x86-64-v3"
+    let machine: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-march=\(processor)"])]
+#else
+    let machine: [SwiftSetting] = []
+#endif
+
+// Arithmetic is compiled optimised in debug builds too: a debug build of the rest stays usable.
+let arithmetic: [SwiftSetting] = machine + [.unsafeFlags(["-O"])]
+
+let package = Package(
+    name: "causalgen",
+    products: [.executable(name: "causalgen", targets: ["causalgen"])],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser.git", from: "1.8.2"),
+        .package(url: "https://github.com/jpsim/Yams.git", from: "6.2.2"),
+    ],
+    targets: [
+        // The one direction of dependency, from the program down to the arithmetic and the machine.
+        .executableTarget(
+            name: "causalgen",
+            dependencies: [
+                "Training",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: machine),
+        .target(
+            name: "Training",
+            dependencies: ["Model", "TokenData", "Collectives", "Checkpointing", "Host", "Yams"],
+            swiftSettings: machine),
+        .target(name: "Model", dependencies: ["Kernels"], swiftSettings: arithmetic),
+        .target(name: "Kernels", swiftSettings: arithmetic),
+        .target(name: "TokenData", dependencies: ["Kernels", "Host"], swiftSettings: machine),
+        .target(name: "Collectives", dependencies: ["CMPI", "Kernels", "Host"], swiftSettings: machine),
+        .target(
+            name: "Checkpointing", dependencies: ["CHDF5", "Model", "Host"], swiftSettings: machine),
+        .target(name: "Host", dependencies: ["CCrypto"], swiftSettings: machine),
+
+        // C that Swift calls. Only inline functions of our own, for what Swift cannot import.
+        .systemLibrary(
+            name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev", "openmpi-bin"])]),
+        .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
+        .systemLibrary(
+            name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+
+        .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: machine),
+        .testTarget(
+            name: "ModelTests", dependencies: ["Model", "Checkpointing"],
+            resources: [.copy("Golden")], swiftSettings: machine),
+        .testTarget(
+            name: "TokenDataTests", dependencies: ["TokenData", "Host"], swiftSettings: machine),
+        .testTarget(
+            name: "CheckpointingTests", dependencies: ["Checkpointing"], swiftSettings: machine),
+        .testTarget(name: "TrainingTests", dependencies: ["Training"], swiftSettings: machine),
+        .testTarget(
+            name: "ProgramTests", dependencies: ["causalgen", "Host"], swiftSettings: machine),
+    ],
+    swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,28 @@
+import Foundation
+import Host
+
+/// The way into a job: what kind of communicator this process has is decided here, once.
+package enum Communication {
+    /// The communicator of this process: MPI's under a launcher, otherwise that of a sole process.
+    ///
+    /// Called once, before anything else of this module, by the thread that leaves last.
+    ///
+    /// - Parameters:
+    ///   - environment: the environment variables.
+    ///   - messageBytes: the longest single MPI message, in bytes; more is sent in pieces.
+    /// - Throws: exit code 69 where MPI is not usable, or where the launcher says that there are several
+    ///   processes and MPI says that there is one.
+    package static func start(
+        environment: [String: String] = ProcessInfo.processInfo.environment,
+        messageBytes: Int = 1 << 30
+    ) throws(Failure) -> any Communicator {
+        guard let launcher = Launcher.detect(in: environment) else { return SoleCommunicator() }
+        guard launcher.introducesProcesses else { throw launcher.singletonFailure }
+        let communicator = try MPICommunicator(messageBytes: messageBytes)
+        if communicator.size == 1 && launcher.processes > 1 {
+            try communicator.finish()
+            throw launcher.singletonFailure
+        }
+        return communicator
+    }
+}

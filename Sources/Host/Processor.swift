@@ -1,0 +1,38 @@
+import Glibc
+
+/// The processor cores and instruction sets of this process.
+package enum Processor {
+    /// The number of cores that this process may run on (its affinity mask, not the machine's count).
+    package static var availableCores: Int {
+        var set = cpu_set_t()
+        guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return 1 }
+        let count = withUnsafeBytes(of: set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
+        return max(1, count)
+    }
+
+    /// The number of cores of the machine.
+    package static var onlineCores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
+    /// Says so where this processor lacks what the program was compiled for; otherwise the first
+    /// kernel would end it with an illegal instruction.
+    ///
+    /// - Throws: exit code 69.
+    package static func check() throws(Failure) {
+        #if arch(x86_64)
+            let information = try MappedFile.text("/proc/cpuinfo")
+            guard
+                let line = information.split(separator: "\n").first(where: {
+                    $0.hasPrefix("flags")
+                })
+            else { return }
+            let flags = Set(line.split(separator: " ").map(String.init))
+            let missing = ["avx2", "fma", "bmi2"].filter { !flags.contains($0) }
+            guard missing.isEmpty else {
+                throw Failure(
+                    .unavailable,
+                    "the processor of \(hostName()) lacks \(missing.joined(separator: ", ")), which "
+                        + "this program was built for; rebuild with CAUSALGEN_MARCH=x86-64")
+            }
+        #endif
+    }
+}

@@ -1,0 +1,214 @@
+/// exp, log, tanh, erf, sin and cos of sixteen Floats, and of Doubles (in the file beside this one).
+///
+/// They are our own because a C library chooses its code by the processor it runs on, and a number of
+/// this program must not depend on that: only on IEEE 754 operations, in the order written here. All
+/// lanes run the same operations; special cases are selections, not branches.
+///
+/// The coefficients are minimax fits of the relative error (Remez exchange in 60 digits), rounded to the
+/// precision they are used in. Errors are in units in the last place (ulp) of the result, each measured
+/// against Double over the range that is named. NaN gives NaN everywhere.
+package enum ElementaryFunctions {
+    /// Added to a number below 2^22 it leaves the nearest integer in the low bits of the sum.
+    private static var roundingShift: Float { 0x1.8p23 }
+
+    /// e^x within 1.1 ulp, results below the normal range included; 0 below -104, infinity above 88.73.
+    @inline(__always)
+    package static func exp(_ x: Vector) -> Vector {
+        let high = x.replacing(with: 89, where: x .> 89)
+        let (exponent, remainder) = reduceByLn2(high.replacing(with: -104, where: high .< -104))
+        let mantissa = 1 + expMinusOneNearZero(remainder)
+        // In two factors: the exponent of a subnormal result does not fit into one.
+        let half = exponent &>> 1
+        return mantissa * powerOfTwo(half) * powerOfTwo(exponent &- half)
+    }
+
+    /// The natural logarithm within 1 ulp; -infinity at ±0, NaN below.
+    @inline(__always)
+    package static func log(_ x: Vector) -> Vector {
+        let isSubnormal = x .< 0x1p-126
+        let normal = x.replacing(with: x * 0x1p23, where: isSubnormal)
+        // x = 2^exponent (1 + f), 1 + f between the square roots of 1/2 and 2.
+        let rootOfHalf = SIMD16<Int32>(repeating: 0x3f35_04f3)
+        let offset = integerBits(normal) &- rootOfHalf
+        let f = floatBits((offset & 0x007f_ffff) &+ rootOfHalf) - 1
+        let wholeExponent = float(offset &>> 23)
+        let exponent = wholeExponent.replacing(with: wholeExponent - 23, where: isSubnormal)
+
+        // log(1 + f) = f - f²/2 + f³ p(f)
+        var p = Vector(repeating: -0x1.38b49ep-4)
+        p = multiplyAdd(p, f, 0x1.055af0p-3)
+        p = multiplyAdd(p, f, -0x1.0d8534p-3)
+        p = multiplyAdd(p, f, 0x1.22da2ep-3)
+        p = multiplyAdd(p, f, -0x1.547248p-3)
+        p = multiplyAdd(p, f, 0x1.99a008p-3)
+        p = multiplyAdd(p, f, -0x1.000226p-2)
+        p = multiplyAdd(p, f, 0x1.555554p-2)
+        let square = f * f
+        let small = (square * f * p).addingProduct(square, Vector(repeating: -0.5))
+            .addingProduct(exponent, Vector(repeating: ln2Low))
+        let result = (f + small).addingProduct(exponent, Vector(repeating: ln2High))
+
+        return
+            result
+            .replacing(with: x, where: .!(x .< .infinity))
+            .replacing(with: -.infinity, where: x .== 0)
+            .replacing(with: .nan, where: x .< 0)
+    }
+
+    /// The hyperbolic tangent within 2.6 ulp, also near 0: e / (e + 2) with e = e^(2|x|) - 1.
+    @inline(__always)
+    package static func tanh(_ x: Vector) -> Vector {
+        let magnitude = floatBits(integerBits(x) & 0x7fff_ffff)
+        // Beyond 9.02 the nearest Float is 1.
+        let bounded = magnitude.replacing(with: 9.5, where: magnitude .> 9.5)
+        let (exponent, remainder) = reduceByLn2(bounded + bounded)
+        let scale = powerOfTwo(exponent)
+        let e = (scale - 1).addingProduct(scale, expMinusOneNearZero(remainder))
+        return withSign(of: x, e / (e + 2))
+    }
+
+    /// The error function within 2 ulp, also near 0, never beyond ±1: |erf x| = 1 - e^l, and
+    /// l = log(1 - |erf x|) is |x| times a polynomial.
+    @inline(__always)
+    package static func erf(_ x: Vector) -> Vector {
+        let magnitude = floatBits(integerBits(x) & 0x7fff_ffff)
+        // Beyond 3.92 the nearest Float is 1.
+        let bounded = magnitude.replacing(with: 3.95, where: magnitude .> 3.95)
+
+        var p = Vector(repeating: 0x1.3694d0p-17)
+        p = multiplyAdd(p, bounded, -0x1.ed6a5cp-14)
+        p = multiplyAdd(p, bounded, 0x1.4bc914p-11)
+        p = multiplyAdd(p, bounded, -0x1.b4ff94p-10)
+        p = multiplyAdd(p, bounded, 0x1.505a36p-13)
+        p = multiplyAdd(p, bounded, 0x1.39cdccp-6)
+        p = multiplyAdd(p, bounded, -0x1.a4fa5ep-4)
+        p = multiplyAdd(p, bounded, -0x1.45f2fap-1)
+        // The lowest coefficient, -2/√π, in two parts: near 0 it alone makes the result.
+        p = multiplyAdd(p, bounded, 0x1.f7ac92p-25)
+        let logarithm = (p * bounded).addingProduct(bounded, Vector(repeating: -0x1.20dd76p+0))
+
+        let (exponent, remainder) = reduceByLn2(logarithm)
+        let scale = powerOfTwo(exponent)
+        let e = (1 - scale).addingProduct(-scale, expMinusOneNearZero(remainder))
+        return withSign(of: x, e)
+    }
+
+    /// The sine within 2 ulp for |x| up to 8,192 (+0 at -0). Beyond, within 2^-23 absolutely up to 2^18;
+    /// beyond that some number between -1 and 1. NaN at ±infinity.
+    @inline(__always)
+    package static func sin(_ x: Vector) -> Vector {
+        let (quadrant, remainder) = reduceByHalfPi(x)
+        return sine(remainder, quadrant)
+    }
+
+    /// The cosine; range and errors as for the sine.
+    @inline(__always)
+    package static func cos(_ x: Vector) -> Vector {
+        let (quadrant, remainder) = reduceByHalfPi(x)
+        return sine(remainder, quadrant &+ 1)
+    }
+}
+
+// MARK: - Reduction and polynomials
+
+extension ElementaryFunctions {
+    private static var ln2High: Float { 0x1.62e430p-1 }
+    private static var ln2Low: Float { -0x1.05c610p-29 }
+
+    /// x = exponent · ln 2 + remainder, |remainder| <= ln 2 / 2; for |x| < 2^21.
+    @inline(__always)
+    private static func reduceByLn2(
+        _ x: Vector
+    ) -> (exponent: SIMD16<Int32>, remainder: Vector) {
+        let shift = Vector(repeating: roundingShift)
+        let shifted = shift.addingProduct(x, Vector(repeating: 0x1.715476p+0))
+        let multiple = shifted - shift
+        let remainder = x.addingProduct(multiple, Vector(repeating: -ln2High))
+            .addingProduct(multiple, Vector(repeating: -ln2Low))
+        return (integerBits(shifted) &- integerBits(shift), remainder)
+    }
+
+    /// e^r - 1 for |r| <= ln 2 / 2, relative to itself: r + r² p(r).
+    @inline(__always)
+    private static func expMinusOneNearZero(_ r: Vector) -> Vector {
+        var p = Vector(repeating: 0x1.6abfe2p-10)
+        p = multiplyAdd(p, r, 0x1.122c3cp-7)
+        p = multiplyAdd(p, r, 0x1.55579ap-5)
+        p = multiplyAdd(p, r, 0x1.5554aap-3)
+        p = multiplyAdd(p, r, 0x1.fffffep-2)
+        return r.addingProduct(r * r, p)
+    }
+
+    /// x = quadrant · π/2 + remainder, |remainder| <= π/4 (kept there where x is beyond all sense).
+    @inline(__always)
+    private static func reduceByHalfPi(
+        _ x: Vector
+    ) -> (quadrant: SIMD16<Int32>, remainder: Vector) {
+        let shift = Vector(repeating: roundingShift)
+        let shifted = shift.addingProduct(x, Vector(repeating: 0x1.45f306p-1))
+        let multiple = shifted - shift
+        let remainder = x.addingProduct(multiple, Vector(repeating: -0x1.921fb4p+0))
+            .addingProduct(multiple, Vector(repeating: -0x1.4442d0p-24))
+            .addingProduct(multiple, Vector(repeating: -0x1.846988p-48))
+        let low = remainder.replacing(with: -0.8125, where: remainder .< -0.8125)
+        return (integerBits(shifted), low.replacing(with: 0.8125, where: low .> 0.8125))
+    }
+
+    /// sin(r + quadrant · π/2) for |r| <= π/4; of the quadrant the two low bits count.
+    @inline(__always)
+    private static func sine(_ r: Vector, _ quadrant: SIMD16<Int32>) -> Vector {
+        let square = r * r
+        var p = Vector(repeating: -0x1.994220p-13)
+        p = multiplyAdd(p, square, 0x1.110736p-7)
+        p = multiplyAdd(p, square, -0x1.555546p-3)
+        let sine = r.addingProduct(r * square, p)
+        var q = Vector(repeating: 0x1.99ea04p-16)
+        q = multiplyAdd(q, square, -0x1.6c0c2ep-10)
+        q = multiplyAdd(q, square, 0x1.55554ap-5)
+        q = multiplyAdd(q, square, -0.5)
+        let cosine = multiplyAdd(q, square, 1)
+        // All bits or none: comparisons of integers would go lane by lane.
+        let isOdd = 0 &- (quadrant & 1)
+        let chosen = (integerBits(sine) & ~isOdd) | (integerBits(cosine) & isOdd)
+        return floatBits(chosen ^ ((quadrant & 2) &<< 30))
+    }
+}
+
+// MARK: - Bits
+
+extension ElementaryFunctions {
+    /// a b + c, rounded once.
+    @inline(__always)
+    private static func multiplyAdd(_ a: Vector, _ b: Vector, _ c: Float) -> Vector {
+        Vector(repeating: c).addingProduct(a, b)
+    }
+
+    @inline(__always)
+    private static func integerBits(_ x: Vector) -> SIMD16<Int32> {
+        unsafeBitCast(x, to: SIMD16<Int32>.self)
+    }
+
+    @inline(__always)
+    private static func floatBits(_ bits: SIMD16<Int32>) -> Vector {
+        unsafeBitCast(bits, to: Vector.self)
+    }
+
+    /// 2^exponent for exponents from -126 to 127.
+    @inline(__always)
+    private static func powerOfTwo(_ exponent: SIMD16<Int32>) -> Vector {
+        floatBits((exponent &+ 127) &<< 23)
+    }
+
+    /// An integer below 2^22 as a Float, exactly.
+    @inline(__always)
+    private static func float(_ integer: SIMD16<Int32>) -> Vector {
+        let shift = Vector(repeating: roundingShift)
+        return floatBits(integer &+ integerBits(shift)) - shift
+    }
+
+    /// A magnitude with the sign of x.
+    @inline(__always)
+    private static func withSign(of x: Vector, _ magnitude: Vector) -> Vector {
+        floatBits(integerBits(magnitude) | (integerBits(x) & Int32.min))
+    }
+}

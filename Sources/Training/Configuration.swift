@@ -1,0 +1,73 @@
+import Model
+
+/// Everything that decides what a training run computes and where it puts it.
+///
+/// Each value is declared once in `Setting.all`, which presets, environment, command line, help,
+/// `config.yaml` and checkpoints read. A nil is a value that follows from others.
+package struct Configuration: Sendable {
+    package var model = ModelConfiguration()
+
+    /// B, the sequences of the global batch, all ranks together.
+    package var batchSize = 12
+    package var microBatchSizeChosen: Int?
+
+    package var maxSteps = 2000
+    package var learningRate = 1e-3
+    package var minLearningRateChosen: Double?
+    package var warmupSteps = 100
+    package var decayStepsChosen: Int?
+
+    package var beta1 = 0.9
+    package var beta2 = 0.99
+    package var epsilon = 1e-8
+    package var weightDecay = 0.1
+    /// The largest norm of the gradient; 0 leaves it as it is.
+    package var gradientClip = 1.0
+
+    package var evaluationInterval = 250
+    package var evaluationWindows = WindowCount.some(200)
+    package var logInterval = 10
+    package var saveInterval = 250
+    package var keepLast = 3
+    package var keepEvery = 0
+
+    package var threadsChosen: Int?
+    package var seed: UInt64 = 1337
+
+    package var data = ""
+    package var outputDirectory = "Checkpoints"
+    package var runName = ""
+    package var resume = "auto"
+
+    package init() {}
+
+    /// b, the sequences of a micro-batch: where none is chosen, B/M with M the largest power of two
+    /// <= 8 that divides B.
+    package var microBatchSize: Int {
+        if let chosen = microBatchSizeChosen { return chosen }
+        let count = [8, 4, 2].first { batchSize % $0 == 0 } ?? 1
+        return batchSize / count
+    }
+
+    /// M, the micro-batches of a global batch.
+    package var microBatchCount: Int { batchSize / microBatchSize }
+    package var minLearningRate: Double { minLearningRateChosen ?? learningRate / 10 }
+    package var decaySteps: Int { decayStepsChosen ?? maxSteps }
+    /// The tokens of one step: B·T.
+    package var tokensPerStep: Int { batchSize * model.blockSize }
+    package var runDirectory: String { "\(outputDirectory)/\(runName)" }
+}
+
+/// How many evaluation windows of a split are used: some, evenly spread, or all.
+package enum WindowCount: Equatable, Sendable {
+    case some(Int)
+    case all
+
+    /// The count out of `available` windows.
+    package func count(of available: Int) -> Int {
+        switch self {
+        case .some(let count): min(count, available)
+        case .all: available
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import Glibc
+import Host
+
+/// metrics.jsonl: one flat object a line, the step strictly rising.
+final class MetricsLog {
+    private let path: String
+    private let descriptor: Int32
+
+    /// Opens the log for appending, after cutting back the lines of steps that will be repeated.
+    ///
+    /// - Parameter step: the step that the run goes on from.
+    init(_ path: String, after step: Int) throws(Failure) {
+        self.path = path
+        if access(path, F_OK) == 0 {
+            let kept = try MappedFile.text(path).split(separator: "\n").prefix { line in
+                MetricsLog.value("step", in: line).map { $0 <= Double(step) } ?? false
+            }
+            try PublishedFile.write(kept.map { $0 + "\n" }.joined(), to: path)
+        }
+        descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
+        guard descriptor >= 0 else { throw Failure.system("create", path, creating: true) }
+    }
+
+    deinit { close(descriptor) }
+
+    /// Appends one line.
+    func append(step: Int, _ metrics: [(name: String, value: Double)]) throws(Failure) {
+        var line = "{\"step\":\(step)"
+        for metric in metrics where metric.value.isFinite {
+            line += ",\"\(metric.name)\":\(metric.value)"
+        }
+        line += "}\n"
+        let bytes = Array(line.utf8)
+        guard write(descriptor, bytes, bytes.count) == bytes.count else {
+            throw Failure.system("append to", path)
+        }
+    }
+
+    /// The number of that name in a line of the log.
+    static func value(_ name: String, in line: Substring) -> Double? {
+        guard let key = line.firstRange(of: "\"\(name)\":") else { return nil }
+        return Double(line[key.upperBound...].prefix { !",}".contains($0) })
+    }
+}

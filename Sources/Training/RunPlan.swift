@@ -1,0 +1,59 @@
+import Kernels
+import Model
+
+/// What a run will take, known before it starts.
+package struct RunPlan {
+    let model: ModelConfiguration
+    let layout: ParameterLayout
+    let configuration: Configuration
+
+    package init(_ configuration: Configuration) {
+        self.configuration = configuration
+        model = configuration.model
+        layout = ParameterLayout(configuration.model)
+    }
+
+    /// The floating-point operations of the matrix products of one step: forward, by input, by weight.
+    package var operationsPerStep: Double {
+        let width = Double(model.width)
+        let block = width * width + 2 * width * Double(model.hiddenWidth)
+        let matrices = Double(model.layers) * block + width * Double(model.vocabulary)
+        return 6 * matrices * Double(configuration.tokensPerStep)
+    }
+
+    package var tokens: Double {
+        Double(configuration.tokensPerStep) * Double(configuration.maxSteps)
+    }
+
+    /// The lines of `--dry-run`.
+    ///
+    /// - Parameter bytes: what weights, moments and workers take in this rank.
+    package func description(bytes: Int, ranks: Int, threads: Int) -> String {
+        """
+        parameters  \(layout.parameterCount)
+        tokens      \(configuration.tokensPerStep) a step, \(Format.count(tokens)) in all
+        steps       \(configuration.maxSteps)
+        FLOPs       \(Format.count(operationsPerStep)) a step in matrix products
+        workers     \(ranks) rank\(ranks == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"), \
+        \(configuration.microBatchCount) micro-batches of \(configuration.microBatchSize) sequences
+        memory      \(Format.mebibytes(bytes)) a rank: weights, moments, gradients, activations
+        """
+    }
+}
+
+/// The measured peak of one core, for the percentages in the log.
+enum PeakMeasurement {
+    /// Floating-point operations a second: the best of a few runs of about 2 ms each.
+    static func operationsPerSecond() -> Double {
+        let count = 40_000
+        var best = 0.0
+        var sink: Float = 0
+        for attempt in 0..<5 {
+            let start = monotonicSeconds()
+            let result = PeakRate.run(count, Float(attempt) * 1e-6)
+            best = max(best, result.operations / (monotonicSeconds() - start))
+            sink += result.value
+        }
+        return sink.isNaN ? 0 : best
+    }
+}

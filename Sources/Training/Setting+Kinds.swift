@@ -1,0 +1,105 @@
+/// The kinds of rows in the table of settings.
+extension Setting {
+    typealias Path<Value> = WritableKeyPath<Configuration, Value> & Sendable
+
+    static func integer(
+        _ name: String, _ path: Path<Int>, _ range: ClosedRange<Int>, _ group: Group,
+        _ help: String, alias: String? = nil
+    ) -> Setting {
+        Setting(
+            name: name, alias: alias, group: group, help: help, placeholder: "n",
+            read: { String($0[keyPath: path]) },
+            write: { (configuration, text) throws(Refusal) in
+                configuration[keyPath: path] = try parse(text, range)
+            })
+    }
+
+    static func optionalInteger(
+        _ name: String, _ path: Path<Int?>, _ range: ClosedRange<Int>, _ group: Group,
+        _ help: String, alias: String? = nil
+    ) -> Setting {
+        Setting(
+            name: name, alias: alias, group: group, help: help, placeholder: "n",
+            read: { $0[keyPath: path].map { String($0) } },
+            write: { (configuration, text) throws(Refusal) in
+                configuration[keyPath: path] = try parse(text, range)
+            })
+    }
+
+    static func number(
+        _ name: String, _ path: Path<Double>, _ range: Range<Double>, _ group: Group, _ help: String
+    ) -> Setting {
+        Setting(
+            name: name, alias: nil, group: group, help: help, placeholder: "x",
+            read: { String($0[keyPath: path]) },
+            write: { (configuration, text) throws(Refusal) in
+                configuration[keyPath: path] = try parse(text, range)
+            })
+    }
+
+    static func optionalNumber(
+        _ name: String, _ path: Path<Double?>, _ range: Range<Double>, _ group: Group,
+        _ help: String
+    ) -> Setting {
+        Setting(
+            name: name, alias: nil, group: group, help: help, placeholder: "x",
+            read: { $0[keyPath: path].map { String($0) } },
+            write: { (configuration, text) throws(Refusal) in
+                configuration[keyPath: path] = try parse(text, range)
+            })
+    }
+
+    static func flag(_ name: String, _ path: Path<Bool>, _ group: Group, _ help: String) -> Setting {
+        Setting(
+            name: name, alias: nil, group: group, help: help, placeholder: nil,
+            read: { String($0[keyPath: path]) },
+            write: { (configuration, text) throws(Refusal) in
+                switch text.lowercased() {
+                case "true", "yes", "1": configuration[keyPath: path] = true
+                case "false", "no", "0": configuration[keyPath: path] = false
+                default: throw Refusal(expected: "true or false")
+                }
+            })
+    }
+
+    static func text(
+        _ name: String, _ path: Path<String>, _ group: Group, _ placeholder: String, _ help: String
+    ) -> Setting {
+        Setting(
+            name: name, alias: nil, group: group, help: help, placeholder: placeholder,
+            read: { $0[keyPath: path].isEmpty ? nil : $0[keyPath: path] },
+            write: { (configuration, text) throws(Refusal) in
+                guard !text.isEmpty else { throw Refusal(expected: "a name, not empty") }
+                configuration[keyPath: path] = text
+            })
+    }
+
+    /// One of the cases of an enum, by its raw value.
+    static func choice<Choice: RawRepresentable<String> & CaseIterable>(
+        _ text: String
+    ) throws(Refusal) -> Choice {
+        guard let value = Choice(rawValue: text) else {
+            let names = Choice.allCases.map(\.rawValue).joined(separator: ", ")
+            throw Refusal(expected: "one of \(names)")
+        }
+        return value
+    }
+
+    private static func parse(_ text: String, _ range: ClosedRange<Int>) throws(Refusal) -> Int {
+        // 1_000 in YAML and 1e3 are both common ways to write a count.
+        let plain = text.replacing("_", with: "")
+        let value = Int(plain) ?? Double(plain).flatMap { Int(exactly: $0) }
+        guard let value, range.contains(value) else {
+            throw Refusal(
+                expected: "an integer in \(range.lowerBound)...\(range.upperBound)")
+        }
+        return value
+    }
+
+    private static func parse(_ text: String, _ range: Range<Double>) throws(Refusal) -> Double {
+        guard let value = Double(text), range.contains(value) else {
+            throw Refusal(expected: "a number in \(range.lowerBound)..<\(range.upperBound)")
+        }
+        return value
+    }
+}

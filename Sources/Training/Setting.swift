@@ -1,0 +1,201 @@
+import Host
+import Kernels
+import Model
+
+/// One named value of a configuration: the row that presets, environment, command line, help,
+/// `config.yaml` and checkpoints share.
+package struct Setting: Sendable {
+    /// kebab-case, as on the command line; presets use underscores.
+    package let name: String
+    /// nanoGPT's word, where it is another.
+    package let alias: String?
+    package let group: Group
+    package let help: String
+    /// What stands for the value in the help; nil for a flag.
+    package let placeholder: String?
+    /// The value as text, as `write` would read it; nil where it follows from others.
+    package let read: @Sendable (Configuration) -> String?
+    /// Sets the value, or says what would be valid.
+    let write: @Sendable (inout Configuration, String) throws(Refusal) -> Void
+
+    package enum Group: String, CaseIterable, Sendable {
+        case model = "MODEL"
+        case batch = "BATCH"
+        case schedule = "LENGTH AND SCHEDULE"
+        case optimizer = "ADAMW"
+        case evaluation = "EVALUATION, LOG, SAVE"
+        case place = "DATA AND PLACE"
+        case workers = "WORKERS AND SEED"
+    }
+
+    /// Why a value is not valid, as it stands after "must be".
+    struct Refusal: Error { let expected: String }
+
+    /// The setting of a name in kebab-case or snake_case, or of its alias.
+    package static func named(_ name: String) -> Setting? {
+        let name = name.replacing("_", with: "-")
+        return all.first { $0.name == name || $0.alias == name }
+    }
+
+    /// Every name that `named` knows, for suggestions.
+    package static let names = all.flatMap { [$0.name] + ($0.alias.map { [$0] } ?? []) }
+
+    package static let all: [Setting] = [
+        integer("n-layer", \.model.layers, 1...10_000, .model, "blocks (L)"),
+        integer("n-head", \.model.heads, 1...100_000, .model, "heads (H); must divide --n-embd"),
+        integer("n-embd", \.model.width, 1...1_000_000, .model, "width of the residual stream (C)"),
+        integer(
+            "block-size", \.model.blockSize, 1...10_000_000, .model, "positions of a sequence (T)"),
+        flag("bias", \.model.bias, .model, "biases in LayerNorm and linear maps"),
+        number(
+            "dropout", \.model.dropout, 0..<1, .model, "probability of zeroing an element, in 0..<1"
+        ),
+        Setting(
+            name: "mixer", alias: nil, group: .model,
+            help: "what stands in the place of attention: causal", placeholder: "causal",
+            read: { _ in "causal" },
+            write: { (_, text) throws(Refusal) in
+                guard text == "causal" else { throw Refusal(expected: "causal") }
+            }),
+        Setting(
+            name: "reduce", alias: nil, group: .model,
+            help: "the static function of a token and the one before it: max, min, mean",
+            placeholder: "max|min|mean", read: { $0.reduction.operation.rawValue },
+            write: { (configuration, text) throws(Refusal) in
+                let operation: CausalReduction.Operation = try choice(text)
+                configuration.reduction = CausalReduction(
+                    operation: operation, context: configuration.reduction.context)
+                configuration.model.activationOperation = operation
+            }),
+        Setting(
+            name: "context", alias: nil, group: .model,
+            help: "average that joins the reduction: none, prefix (of the tokens so far), "
+                + "global (of the whole block: leaks the future, for study)",
+            placeholder: "none|prefix|global", read: { $0.reduction.context.rawValue },
+            write: { (configuration, text) throws(Refusal) in
+                configuration.reduction = CausalReduction(
+                    operation: configuration.reduction.operation, context: try choice(text))
+            }),
+        Setting(
+            name: "activation", alias: nil, group: .model,
+            help: "the MLP's nonlinearity: gelu, or the causal reduction in its place",
+            placeholder: "gelu|causal", read: { $0.model.activation.rawValue },
+            write: { (configuration, text) throws(Refusal) in
+                configuration.model.activation = try choice(text)
+            }),
+
+        integer(
+            "batch-size", \.batchSize, 1...100_000_000, .batch,
+            "sequences of the global batch, all ranks together (nanoGPT's is per process and per "
+                + "gradient accumulation step)"),
+        optionalInteger(
+            "micro-batch-size", \.microBatchSizeChosen, 1...100_000_000, .batch,
+            "sequences of a micro-batch, the unit of work of one thread; default B/M, M the "
+                + "largest power of two <= 8 that divides B"),
+
+        integer(
+            "max-steps", \.maxSteps, 0...1_000_000_000, .schedule, "optimizer steps of the run",
+            alias: "max-iters"),
+        number(
+            "learning-rate", \.learningRate, 0..<1000, .schedule, "peak learning rate"),
+        optionalNumber(
+            "min-lr", \.minLearningRateChosen, 0..<1000, .schedule,
+            "learning rate at the end of the decay; default a tenth of the peak"),
+        integer(
+            "warmup-steps", \.warmupSteps, 0...1_000_000_000, .schedule,
+            "steps of linear warm-up: lr (step+1)/(warmup+1)", alias: "warmup-iters"),
+        optionalInteger(
+            "lr-decay-steps", \.decayStepsChosen, 1...1_000_000_000, .schedule,
+            "step at which the cosine decay ends; default --max-steps", alias: "lr-decay-iters"),
+
+        number("beta1", \.beta1, 0..<1, .optimizer, "decay of the first moment"),
+        number("beta2", \.beta2, 0..<1, .optimizer, "decay of the second moment"),
+        number("eps", \.epsilon, 1e-30..<1, .optimizer, "term in the denominator"),
+        number(
+            "weight-decay", \.weightDecay, 0..<1000, .optimizer,
+            "decoupled decay of tensors of rank 2 and more"),
+        number(
+            "grad-clip", \.gradientClip, 0..<1e30, .optimizer,
+            "largest norm of the gradient; 0 is off"),
+
+        integer(
+            "eval-interval", \.evaluationInterval, 0...1_000_000_000, .evaluation,
+            "steps between evaluations; 0: only at the end"),
+        Setting(
+            name: "eval-windows", alias: nil, group: .evaluation,
+            help: "windows of the validation split that an evaluation uses: a number or all",
+            placeholder: "n|all",
+            read: {
+                switch $0.evaluationWindows {
+                case .all: "all"
+                case .some(let count): String(count)
+                }
+            },
+            write: { (configuration, text) throws(Refusal) in
+                configuration.evaluationWindows = try windowCount(text)
+            }),
+        integer(
+            "log-interval", \.logInterval, 1...1_000_000_000, .evaluation,
+            "steps between lines of the log"),
+        integer(
+            "save-interval", \.saveInterval, 0...1_000_000_000, .evaluation,
+            "steps between checkpoints; 0: only at the end"),
+        integer(
+            "keep-last", \.keepLast, 1...1_000_000, .evaluation, "newest checkpoints to keep"),
+        integer(
+            "keep-every", \.keepEvery, 0...1_000_000_000, .evaluation,
+            "keep also those whose step is a multiple of this; 0: none"),
+
+        text("data", \.data, .place, "dir", "directory that `causalgen prepare` made"),
+        text("out-dir", \.outputDirectory, .place, "dir", "where the directories of runs lie"),
+        text(
+            "run-name", \.runName, .place, "name",
+            "directory of this run; default the preset's name"),
+        text(
+            "resume", \.resume, .place, "auto|last|best|path|never",
+            "the checkpoint to go on from; auto: the newest that is valid, if there is one; never: "
+                + "refuse a directory that holds checkpoints"),
+
+        optionalInteger(
+            "threads", \.threadsChosen, 1...4096, .workers,
+            "threads of a rank; default its share of the cores it may use"),
+        Setting(
+            name: "seed", alias: nil, group: .workers, help: "key of every random number",
+            placeholder: "n", read: { String($0.seed) },
+            write: { (configuration, text) throws(Refusal) in
+                guard let seed = UInt64(text) else {
+                    throw Refusal(expected: "an integer in 0...\(UInt64.max)")
+                }
+                configuration.seed = seed
+            }),
+    ]
+
+    /// Reads `n` or `all`.
+    static func windowCount(_ text: String) throws(Refusal) -> WindowCount {
+        if text == "all" { return .all }
+        guard let count = Int(text), count >= 1 else {
+            throw Refusal(expected: "a number of windows, at least 1, or all")
+        }
+        return .some(count)
+    }
+}
+
+extension WindowCount {
+    /// Reads `n` or `all`; nil where it is neither.
+    package init?(text: String) {
+        guard let count = try? Setting.windowCount(text) else { return nil }
+        self = count
+    }
+}
+
+extension Configuration {
+    /// The reduction of the causal mixer.
+    package var reduction: CausalReduction {
+        get {
+            switch model.mixer {
+            case .causal(let reduction): reduction
+            }
+        }
+        set { model.mixer = .causal(newValue) }
+    }
+}

@@ -1,0 +1,275 @@
+import Collectives
+import Glibc
+import Host
+import Kernels
+import Model
+import TokenData
+
+/// What one optimizer step has to tell.
+package struct StepReport: Sendable {
+    /// The mean loss of the global batch in nats per token, before the update.
+    package var loss = 0.0
+    /// The norm of the gradient before clipping.
+    package var gradientNorm = 0.0
+    package var learningRate = 0.0
+    /// Whether the gradient was clipped.
+    package var isClipped = false
+    /// Wall time of the step, and the parts of it spent on the exchange between ranks and on the tokens.
+    package var seconds = 0.0
+    package var communicationSeconds = 0.0
+}
+
+/// The state of a run and the step that advances it.
+///
+/// Every number here is a function of (configuration, data, seed, step). `step()` reads in the order in
+/// which things happen, and allocates nothing.
+package final class Trainer: @unchecked Sendable {
+    package let configuration: Configuration
+    package let model: LanguageModel
+    package let weights: Weights
+    /// m and v of AdamW.
+    package let firstMoments: Arena
+    package let secondMoments: Arena
+    /// The optimizer steps completed.
+    package var step = 0
+
+    package let workers: Workers
+    private let communicator: any Communicator
+    private let sampler: BatchSampler
+    private let schedule: Schedule
+    private let division: WorkDivision
+    private let threadDivision: WorkDivision
+    private let rankSum: CanonicalSum
+    /// Where this rank's gradient ends up when it has no micro-batch of its own.
+    private let received: Arena?
+    private let lossPieces: [Range<Int>]
+    /// The sum of the losses of every micro-batch, in nats, by global index.
+    private let losses: UnsafeMutableBufferPointer<Double>
+    /// The sum of squares of every chunk of the gradient.
+    private let chunkSums: UnsafeMutablePointer<Double>
+
+    /// The gradient of the present step, valid from `combine` on.
+    private var gradient: UnsafeMutablePointer<Float>
+    private var update = AdamW.Step(
+        number: 1, learningRate: 0, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0,
+        gradientScale: 1)
+    /// The parts of a step that all threads share, made once.
+    private var computeGradients: WorkerPool.Job = { _ in }
+    private var combineThreads: WorkerPool.Job = { _ in }
+    private var completeGradient: WorkerPool.Job = { _ in }
+    private var updateWeights: WorkerPool.Job = { _ in }
+    private var packWeights: WorkerPool.Job = { _ in }
+
+    /// - Parameters:
+    ///   - training: the split that batches are drawn from; longer than the block size.
+    ///   - threads: of this rank.
+    package init(
+        _ configuration: Configuration, training: TokenShard, threads: Int,
+        communicator: any Communicator
+    ) throws(Failure) {
+        self.configuration = configuration
+        self.communicator = communicator
+        let model = LanguageModel(configuration.model, seed: configuration.seed)
+        self.model = model
+        sampler = try BatchSampler(
+            training, blockSize: configuration.model.blockSize, seed: configuration.seed)
+        schedule = Schedule(configuration)
+
+        let division = WorkDivision(
+            microBatches: configuration.microBatchCount, workers: communicator.size)
+        self.division = division
+        let threadDivision = division.division(ofRank: communicator.rank, threads: threads)
+        self.threadDivision = threadDivision
+        lossPieces = (0..<communicator.size).map { division.range(of: $0) }
+
+        weights = Weights(model, backward: true)
+        firstMoments = Arena(count: model.layout.arenaCount)
+        secondMoments = Arena(count: model.layout.arenaCount)
+        workers = Workers(
+            model, sequences: configuration.microBatchSize, threads: threads,
+            runs: (0..<threads).map { threadDivision.range(of: $0).count })
+        rankSum = CanonicalSum(
+            over: communicator, count: model.layout.gradientCount,
+            activeRanks: division.activeWorkers)
+        let isActive = !division.range(of: communicator.rank).isEmpty
+        received = isActive ? nil : Arena(count: model.layout.gradientCount)
+        gradient = received?.floats ?? weights.floats
+        losses = .allocate(capacity: configuration.microBatchCount)
+        losses.initialize(repeating: 0)
+        chunkSums = .allocate(capacity: model.layout.arenaCount / GradientNorm.chunk)
+
+        computeGradients = { [unowned self] in computeGradients(worker: $0) }
+        combineThreads = { [unowned self] in combineThreads(worker: $0) }
+        completeGradient = { [unowned self] in completeGradient(worker: $0) }
+        updateWeights = { [unowned self] in updateWeights(worker: $0) }
+        packWeights = { [unowned self] in packWeights(worker: $0) }
+    }
+
+    deinit {
+        losses.deallocate()
+        chunkSums.deallocate()
+    }
+
+    /// Gives the weights their first values: step 0.
+    package func initialize() {
+        model.layout.initialize(weights.floats, seed: configuration.seed)
+        stateDidChange()
+    }
+
+    /// To be called when the weights were set from outside.
+    package func stateDidChange() { workers.pool.run(packWeights) }
+
+    /// One optimizer step.
+    ///
+    /// - Throws: exit code 70 where loss or gradient are not finite, 71 where a rank is lost; the
+    ///   weights and moments are then as they were.
+    package func step() throws(Failure) -> StepReport {
+        let start = monotonicSeconds()
+        var report = StepReport()
+
+        // Each thread computes and folds the gradients of its own micro-batches.
+        workers.pool.run(computeGradients)
+        // Threads, then ranks, go on along the same tree.
+        workers.pool.run(combineThreads)
+        gradient = workers.all[0].gradient ?? received!.floats
+        let exchangeStart = monotonicSeconds()
+        try rankSum.sum(gradient)
+        try communicator.allgather(losses, pieces: lossPieces)
+        report.communicationSeconds = monotonicSeconds() - exchangeStart
+
+        // The two parts of the tied embedding meet; the norm decides before anything is changed.
+        workers.pool.run(completeGradient)
+        report.loss = losses.reduce(0, +) / Double(configuration.tokensPerStep)
+        report.gradientNorm = gradientNorm()
+        try requireFinite(report)
+
+        let clip = configuration.gradientClip
+        report.isClipped = clip > 0 && report.gradientNorm > clip
+        report.learningRate = schedule.learningRate(after: step)
+        update = AdamW.Step(
+            number: step + 1, learningRate: report.learningRate, beta1: configuration.beta1,
+            beta2: configuration.beta2, epsilon: configuration.epsilon,
+            weightDecay: configuration.weightDecay,
+            gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
+        workers.pool.run(updateWeights)
+        workers.pool.run(packWeights)
+        step += 1
+        report.seconds = monotonicSeconds() - start
+        return report
+    }
+
+    // MARK: The parts of a step
+
+    /// Forward and backward of each of a thread's micro-batches, folded along the tree.
+    private func computeGradients(worker number: Int) {
+        let worker = workers.all[number]
+        worker.gradient = nil
+        guard let fold = worker.fold else { return }
+        fold.reset()
+        let first = division.range(of: communicator.rank).lowerBound
+        let sequences = configuration.microBatchSize
+        let lossScale = Float(1 / Double(configuration.tokensPerStep))
+        for index in threadDivision.range(of: number) {
+            let microBatch = first + index
+            let firstSequence = microBatch * sequences
+            sampler.fill(
+                step: step, sequences: firstSequence..<firstSequence + sequences,
+                inputs: worker.tokens, targets: worker.targets)
+            let batch = MicroBatch(
+                tokens: worker.tokens, targets: worker.targets, sequences: sequences,
+                firstSequence: firstSequence, step: step)
+            losses[microBatch] = model.forward(
+                batch, weights: weights.floats, panels: weights.panels,
+                activations: worker.activations, training: true)
+            model.backward(
+                batch, weights: weights.floats, panels: weights.panels,
+                activations: worker.activations, lossScale: lossScale, gradient: fold.next)
+            fold.fold()
+        }
+        worker.gradient = fold.collapse()
+    }
+
+    /// The threads' sums, added at distance 1, 2, 4, …, each thread its slice of the arena.
+    private func combineThreads(worker number: Int) {
+        let slice = slice(of: model.layout.gradientCount, number)
+        let active = threadDivision.activeWorkers
+        var distance = 1
+        while distance < active {
+            var left = 0
+            while left + distance < active {
+                GradientSum.add(
+                    workers.all[left + distance].gradient! + slice.lowerBound,
+                    to: workers.all[left].gradient! + slice.lowerBound, count: slice.count)
+                left += 2 * distance
+            }
+            distance *= 2
+        }
+    }
+
+    /// Adds the input part of the tied embedding's gradient to its head part, and sums the squares.
+    private func completeGradient(worker number: Int) {
+        let layout = model.layout
+        let slice = slice(of: layout.arenaCount, number)
+        let tied = layout.tokenEmbedding..<layout.tokenEmbedding + layout.inputEmbedding.count
+        let part = slice.clamped(to: tied)
+        if !part.isEmpty {
+            let input = layout.inputEmbedding.lowerBound + part.lowerBound - tied.lowerBound
+            GradientSum.add(gradient + input, to: gradient + part.lowerBound, count: part.count)
+        }
+        GradientNorm.chunkSums(
+            of: gradient + slice.lowerBound, chunks: slice.count / GradientNorm.chunk,
+            into: chunkSums + slice.lowerBound / GradientNorm.chunk)
+    }
+
+    /// The chunk sums, added in arena order.
+    private func gradientNorm() -> Double {
+        var sum = 0.0
+        for chunk in 0..<model.layout.arenaCount / GradientNorm.chunk { sum += chunkSums[chunk] }
+        return sum.squareRoot()
+    }
+
+    private func requireFinite(_ report: StepReport) throws(Failure) {
+        guard report.loss.isFinite && report.gradientNorm.isFinite else {
+            let microBatch = losses.firstIndex { !$0.isFinite }
+            let place = microBatch.map { " (first in micro-batch \($0))" } ?? ""
+            throw Failure(
+                .internalError,
+                "step \(step + 1): loss \(report.loss), gradient norm \(report.gradientNorm)"
+                    + "\(place): not finite, so the weights were left as they are; try a lower "
+                    + "--learning-rate or more --warmup-steps, from the last checkpoint")
+        }
+    }
+
+    private func updateWeights(worker number: Int) {
+        let slice = slice(of: model.layout.arenaCount, number)
+        for tensor in model.layout.segments {
+            let part = slice.clamped(to: tensor.range)
+            guard !part.isEmpty else { continue }
+            AdamW.update(
+                weights: weights.floats + part.lowerBound, gradients: gradient + part.lowerBound,
+                firstMoments: firstMoments.floats + part.lowerBound,
+                secondMoments: secondMoments.floats + part.lowerBound, count: part.count,
+                decays: tensor.decays, step: update)
+        }
+    }
+
+    private func packWeights(worker number: Int) {
+        weights.panels.pack(weights.floats, worker: number, of: workers.all.count)
+    }
+
+    /// A thread's share of an arena: whole chunks.
+    private func slice(of count: Int, _ worker: Int) -> Range<Int> {
+        let chunks = count / ParameterLayout.granule
+        let threads = workers.all.count
+        let first = chunks * worker / threads
+        let end = chunks * (worker + 1) / threads
+        return first * ParameterLayout.granule..<end * ParameterLayout.granule
+    }
+}
+
+/// Seconds of a clock that never goes back.
+package func monotonicSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_MONOTONIC, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+}

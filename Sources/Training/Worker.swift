@@ -1,0 +1,74 @@
+import Kernels
+import Model
+import TokenData
+
+/// One thread's own memory: activations, tokens, partial sums of gradients. Made by the thread that uses
+/// it, so that the pages lie in its part of the memory.
+package final class Worker: @unchecked Sendable {
+    let activations: Activations
+    /// The tokens of one micro-batch and those that follow them, [b, T].
+    let tokens: UnsafeMutablePointer<Int32>
+    let targets: UnsafeMutablePointer<Int32>
+    /// nil where only evaluation is wanted.
+    let fold: GradientFold?
+    /// The sum of this worker's gradients of the present step; nil where it had none.
+    var gradient: UnsafeMutablePointer<Float>?
+
+    /// - Parameters:
+    ///   - sequences: b.
+    ///   - run: the micro-batches that this worker computes in a step; 0 where it only evaluates.
+    init(_ model: LanguageModel, sequences: Int, run: Int) {
+        activations = Activations(model.configuration, sequences: sequences, backward: run > 0)
+        let count = sequences * model.configuration.blockSize
+        tokens = .allocate(capacity: count)
+        targets = .allocate(capacity: count)
+        tokens.initialize(repeating: 0, count: count)
+        targets.initialize(repeating: 0, count: count)
+        fold = run > 0 ? GradientFold(count: model.layout.gradientCount, run: run) : nil
+    }
+
+    deinit {
+        tokens.deallocate()
+        targets.deallocate()
+    }
+
+    package var byteCount: Int { activations.byteCount + (fold?.byteCount ?? 0) }
+}
+
+/// The workers of a rank: a pool of threads, each with its own memory.
+package final class Workers: @unchecked Sendable {
+    let pool: WorkerPool
+    package let all: [Worker]
+
+    /// - Parameters:
+    ///   - threads: how many.
+    ///   - runs: the micro-batches of each thread in a step.
+    package init(_ model: LanguageModel, sequences: Int, threads: Int, runs: [Int]) {
+        precondition(runs.count == threads, "each thread has its run")
+        let pool = WorkerPool(workers: threads)
+        let made = UnsafeMutablePointer<Worker?>.allocate(capacity: threads)
+        made.initialize(repeating: nil, count: threads)
+        nonisolated(unsafe) let slots = made
+        pool.run { slots[$0] = Worker(model, sequences: sequences, run: runs[$0]) }
+        all = (0..<threads).map { made[$0]! }
+        made.deinitialize(count: threads)
+        made.deallocate()
+        self.pool = pool
+    }
+
+    /// The bytes that all workers take.
+    package var byteCount: Int { all.reduce(0) { $0 + $1.byteCount } }
+}
+
+/// The weights of a rank: the arena that everything is a function of, and its packed form.
+package final class Weights: @unchecked Sendable {
+    package let arena: Arena
+    package let panels: PackedWeights
+
+    package init(_ model: LanguageModel, backward: Bool) {
+        arena = Arena(count: model.layout.arenaCount)
+        panels = PackedWeights(model.configuration, model.layout, backward: backward)
+    }
+
+    package var floats: UnsafeMutablePointer<Float> { arena.floats }
+}

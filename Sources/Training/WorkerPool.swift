@@ -1,0 +1,111 @@
+import Glibc
+import Synchronization
+
+/// The threads of a rank: each runs the same job under its own number, then all meet.
+///
+/// The caller is worker 0. A job is handed over by raising `generation`; a thread that finds none
+/// after a short spin sleeps until it is woken. Nothing is allocated after `init`.
+package final class WorkerPool: @unchecked Sendable {
+    package typealias Job = @Sendable (_ worker: Int) -> Void
+
+    package let workers: Int
+    /// Written by the caller before `generation` is raised, read by the threads after they see it.
+    private var job: Job = { _ in }
+    private let generation = Atomic<Int>(0)
+    private let unfinished = Atomic<Int>(0)
+    private let stopping = Atomic<Bool>(false)
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private var threads: [pthread_t] = []
+
+    /// About 20 microseconds: longer than the gap between two jobs of a step, shorter than a time slice.
+    private static let spins = 10_000
+
+    package init(workers: Int) {
+        precondition(workers > 0, "a rank has at least one thread")
+        self.workers = workers
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+        for worker in 1..<max(1, workers) { threads.append(start(worker)) }
+    }
+
+    /// Ends the threads; the pool is not usable afterwards.
+    deinit {
+        stopping.store(true, ordering: .releasing)
+        announce()
+        for thread in threads { pthread_join(thread, nil) }
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    /// Runs `job` once for every worker and returns when all have finished. A job that is stored by
+    /// its owner is passed on without an allocation.
+    package func run(_ job: @escaping Job) {
+        if workers > 1 {
+            self.job = job
+            unfinished.store(workers - 1, ordering: .relaxed)
+            announce()
+        }
+        job(0)
+        var spins = 0
+        while unfinished.load(ordering: .acquiring) > 0 {
+            spins += 1
+            if spins > Self.spins { sched_yield() }
+        }
+    }
+
+    private func announce() {
+        pthread_mutex_lock(mutex)
+        generation.wrappingAdd(1, ordering: .releasing)
+        pthread_cond_broadcast(condition)
+        pthread_mutex_unlock(mutex)
+    }
+
+    /// What a thread gets to know.
+    private final class Start {
+        unowned(unsafe) let pool: WorkerPool
+        let worker: Int
+        init(_ pool: WorkerPool, _ worker: Int) {
+            self.pool = pool
+            self.worker = worker
+        }
+    }
+
+    private func start(_ worker: Int) -> pthread_t {
+        var thread = pthread_t()
+        let start = Unmanaged.passRetained(Start(self, worker)).toOpaque()
+        let code = pthread_create(&thread, nil, { argument in
+            let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+            start.pool.serve(start.worker)
+            return nil
+        }, start)
+        precondition(code == 0, "cannot start thread \(worker): \(String(cString: strerror(code)))")
+        return thread
+    }
+
+    private func serve(_ worker: Int) {
+        var seen = 0
+        while true {
+            seen = waitForGeneration(after: seen)
+            if stopping.load(ordering: .acquiring) { return }
+            job(worker)
+            unfinished.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+        }
+    }
+
+    /// The next generation, once there is one.
+    private func waitForGeneration(after seen: Int) -> Int {
+        for _ in 0..<Self.spins {
+            let current = generation.load(ordering: .acquiring)
+            if current != seen { return current }
+        }
+        pthread_mutex_lock(mutex)
+        defer { pthread_mutex_unlock(mutex) }
+        while generation.load(ordering: .acquiring) == seen {
+            pthread_cond_wait(condition, mutex)
+        }
+        return generation.load(ordering: .acquiring)
+    }
+}

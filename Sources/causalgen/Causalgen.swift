@@ -1,0 +1,53 @@
+import ArgumentParser
+import Foundation
+import Host
+import Training
+
+/// The program: words in, exit code out. What the verbs do stands in Training.
+@main
+struct Causalgen: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "causalgen",
+        abstract: "Trains causal-generation language models on CPU clusters, in canonical order.",
+        discussion: """
+            Every number is a function of (configuration, data, seed, step) alone: any number of \
+            ranks and threads gives the same bits.
+
+            A first run:
+              causalgen prepare --text input.txt --out Datasets/input
+              causalgen train Launch/Presets/shakespeare-cpu.yaml --data Datasets/input
+              causalgen sample Checkpoints/shakespeare-cpu/last
+            """,
+        version: Version.text,
+        subcommands: [Prepare.self, Train.self, Eval.self, Sample.self, Plot.self])
+
+    static func main() {
+        let words = CommandLine.arguments.dropFirst().map(plainOptionName)
+        do {
+            var command = try parseAsRoot(words)
+            try command.run()
+        } catch let failure as Failure {
+            Console.write("causalgen: \(failure.message)\n", to: STDERR_FILENO)
+            Foundation.exit(failure.exitCode.rawValue)
+        } catch {
+            // Every rank of a job reads the same words; one of them says what is wrong with them.
+            let rank = ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_RANK"] ?? "0"
+            if rank != "0" { Foundation.exit(exitCode(for: error).rawValue) }
+            exit(withError: error)
+        }
+    }
+
+    /// `--n_layer=4` as `--n-layer=4`: nanoGPT's spelling of option names is as good as ours.
+    private static func plainOptionName(_ word: String) -> String {
+        guard word.hasPrefix("--") else { return word }
+        let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        let name = parts[0].replacing("_", with: "-")
+        return parts.count == 2 ? "\(name)=\(parts[1])" : name
+    }
+}
+
+/// `--json`, for every verb that reports.
+struct ReportOptions: ParsableArguments {
+    @Flag(help: "Print the result as JSON.")
+    var json = false
+}

@@ -1,0 +1,108 @@
+import Kernels
+import Testing
+
+@Suite struct CrossEntropyTests {
+    static let vocabularies = [1, 10, 15, 16, 17, 48, 65, 130]
+
+    struct Result {
+        var losses: [Float]
+        var gradient: PaddedRows
+    }
+
+    /// Forward, then backward in a copy.
+    static func run(_ logits: PaddedRows, _ targets: [Int32], scale: Float = 1) -> Result {
+        var losses = [Float](repeating: .nan, count: logits.rows)
+        var (maxima, sums) = (losses, losses)
+        CrossEntropy.forward(
+            logits: logits.elements, targets: targets, losses: &losses, maxima: &maxima,
+            sums: &sums, rows: logits.rows, vocabulary: logits.width, stride: logits.stride)
+        var gradient = logits
+        CrossEntropy.backward(
+            logits: &gradient.elements, targets: targets, maxima: maxima, sums: sums, scale: scale,
+            rows: logits.rows, vocabulary: logits.width, stride: logits.stride)
+        return Result(losses: losses, gradient: gradient)
+    }
+
+    @Test(arguments: vocabularies)
+    func lossAgreesWithTheReference(_ vocabulary: Int) {
+        for scale in [Float(1), 10, 1000] {
+            let logits = PaddedRows(rows: 7, width: vocabulary, seed: 1).map { scale * $0 }
+            let targets = Samples.integers(7, below: vocabulary, seed: 2)
+            let expected = Reference.crossEntropy(
+                logits.doubles, targets: targets, vocabulary: vocabulary)
+            #expect(worstDifference(Self.run(logits, targets).losses, expected) < 2e-6)
+        }
+    }
+
+    @Test(arguments: vocabularies)
+    func gradientAgreesWithFiniteDifferences(_ vocabulary: Int) {
+        let logits = PaddedRows(rows: 3, width: vocabulary, seed: 3)
+        let targets = Samples.integers(3, below: vocabulary, seed: 4)
+        let scale: Float = 0.37
+        let gradient = Self.run(logits, targets, scale: scale).gradient
+        let expected = finiteDifferences(
+            logits.doubles, weights: [Double](repeating: Double(scale), count: 3)
+        ) {
+            Reference.crossEntropy($0, targets: targets, vocabulary: vocabulary)
+        }
+        #expect(worstDifference(gradient.values, expected) < 1e-6)
+        #expect(gradient.paddingIsZero)
+    }
+
+    @Test(arguments: vocabularies)
+    func paddingCountsAsNothingWhateverItHolds(_ vocabulary: Int) {
+        let logits = PaddedRows(rows: 2, width: vocabulary, seed: 5)
+        let targets = Samples.integers(2, below: vocabulary, seed: 6)
+        let expected = Self.run(logits, targets)
+        for filling in [Float(1e30), .infinity, .nan] {
+            var filled = logits
+            for row in 0..<2 {
+                for column in vocabulary..<logits.stride {
+                    filled.elements[row * logits.stride + column] = filling
+                }
+            }
+            let result = Self.run(filled, targets)
+            #expect(result.losses == expected.losses)
+            #expect(result.gradient.hasBits(of: expected.gradient))
+        }
+    }
+
+    @Test(arguments: vocabularies)
+    func rowsDoNotDependOnTheNumberOfRowsBitwise(_ vocabulary: Int) {
+        let logits = PaddedRows(rows: 5, width: vocabulary, seed: 7)
+        let targets = Samples.integers(5, below: vocabulary, seed: 8)
+        let all = Self.run(logits, targets)
+        for row in 0..<5 {
+            let one = Self.run(logits.rows(row..<row + 1), [targets[row]])
+            #expect(one.losses == [all.losses[row]])
+            #expect(one.gradient.hasBits(of: all.gradient.rows(row..<row + 1)))
+        }
+    }
+
+    @Test func largeLogitsDoNotOverflow() {
+        let logits = PaddedRows(rows: 2, width: 3, [1e4, -1e4, 0, -1e30, -1e30, -1e30])
+        let result = Self.run(logits, [0, 1])
+        #expect(result.losses[0] == 0)
+        #expect(abs(result.losses[1] - 1.0986123) < 1e-6)
+        #expect(result.gradient.values.allSatisfy { $0.isFinite })
+    }
+
+    @Test func equalLogitsGiveTheUniformLoss() {
+        let logits = PaddedRows(rows: 1, width: 65)
+        #expect(abs(Self.run(logits, [64]).losses[0] - 4.1743873) < 1e-6)
+    }
+
+    @Test(arguments: [Float.nan, .infinity], [0, 9, 16, 19])
+    func aLogitThatIsNotANumberGivesALossThatIsNone(_ value: Float, _ column: Int) {
+        var logits = PaddedRows(rows: 3, width: 20, seed: 9)
+        logits[1, column] = value
+        let losses = Self.run(logits, [1, 2, 3]).losses
+        #expect(losses[1].isNaN)
+        #expect(losses[0].isFinite && losses[2].isFinite)
+    }
+
+    @Test func aRowOfNaNGivesNaN() {
+        let logits = PaddedRows(rows: 1, width: 20).map { _ in .nan }
+        #expect(Self.run(logits, [1]).losses[0].isNaN)
+    }
+}
