@@ -51,15 +51,13 @@ let package = Package(
 
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: machine),
         .testTarget(
-            name: "ModelTests", dependencies: ["Model", "Checkpointing"],
-            resources: [.copy("Golden")], swiftSettings: machine),
-        .testTarget(
-            name: "TokenDataTests", dependencies: ["TokenData", "Host"], swiftSettings: machine),
-        .testTarget(
             name: "CheckpointingTests", dependencies: ["Checkpointing"], swiftSettings: machine),
-        .testTarget(name: "TrainingTests", dependencies: ["Training"], swiftSettings: machine),
+        .executableTarget(
+            name: "collectives-probe", dependencies: ["Collectives"],
+            path: "Tests/CollectivesProbe", swiftSettings: machine),
         .testTarget(
-            name: "ProgramTests", dependencies: ["causalgen", "Host"], swiftSettings: machine),
+            name: "CollectivesTests", dependencies: ["Collectives", "collectives-probe"],
+            swiftSettings: machine),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -39,12 +39,12 @@ package struct Failure: Error, Equatable, CustomStringConvertible, Sendable {
     /// The failure of a system call on a path: `cannot open 'data/train.shard': No such file or directory`.
     ///
     /// - Parameters:
-    ///   - code: the value of errno.
     ///   - action: what was tried, as it stands after "cannot".
+    ///   - code: the value of errno.
     ///   - creating: whether the path was to be made, which turns "missing" into "cannot create".
     ///   - cure: what to type, appended to the message.
     package static func system(
-        _ code: Int32 = errno, _ action: String, _ path: String, creating: Bool = false,
+        _ action: String, _ path: String, code: Int32 = errno, creating: Bool = false,
         cure: String = ""
     ) -> Failure {
         let exitCode: ExitCode =

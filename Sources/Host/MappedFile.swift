@@ -1,7 +1,7 @@
 import Glibc
 
 /// A file mapped for reading: pages come from the page cache when they are touched, never all at once.
-package final class MappedFile: Sendable {
+package final class MappedFile: @unchecked Sendable {
     package let path: String
     package let bytes: UnsafeRawBufferPointer
 

@@ -4,10 +4,13 @@ import Glibc
 package enum Processor {
     /// The number of cores that this process may run on (its affinity mask, not the machine's count).
     package static var availableCores: Int {
-        var set = cpu_set_t()
-        guard sched_getaffinity(0, MemoryLayout<cpu_set_t>.size, &set) == 0 else { return 1 }
-        let count = withUnsafeBytes(of: set) { $0.reduce(0) { $0 + $1.nonzeroBitCount } }
-        return max(1, count)
+        guard let status = try? MappedFile.text("/proc/self/status"),
+            let line = status.split(separator: "\n").first(where: {
+                $0.hasPrefix("Cpus_allowed:")
+            })
+        else { return onlineCores }
+        let mask = line.dropFirst("Cpus_allowed:".count)
+        return max(1, mask.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) })
     }
 
     /// The number of cores of the machine.

@@ -65,8 +65,8 @@ package enum PublishedFile {
             if written < 0 && errno == EINTR { continue }
             guard written > 0 else {
                 throw Failure.system(
-                    written < 0 ? errno : ENOSPC,
-                    "write byte \(offset) of \(bytes.count) of", path)
+                    "write byte \(offset) of \(bytes.count) of", path,
+                    code: written < 0 ? errno : ENOSPC)
             }
             offset += written
         }

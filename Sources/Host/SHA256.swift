@@ -34,7 +34,8 @@ package struct SHA256: ~Copyable {
 extension [UInt8] {
     /// Two lower-case hexadecimal digits a byte.
     package var hexadecimal: String {
-        let digits = Array("0123456789abcdef")
-        return String(flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
+        let digits = [UInt8]("0123456789abcdef".utf8)
+        let text = flatMap { byte in [digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
+        return String(decoding: text, as: UTF8.self)
     }
 }

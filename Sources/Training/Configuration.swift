@@ -55,6 +55,12 @@ package struct Configuration: Sendable {
     package var decaySteps: Int { decayStepsChosen ?? maxSteps }
     /// The tokens of one step: B·T.
     package var tokensPerStep: Int { batchSize * model.blockSize }
+    /// What every rank must have the same of: all values but each rank's own number of threads.
+    var canonicalText: String {
+        var common = self
+        common.threadsChosen = nil
+        return common.json
+    }
     package var runDirectory: String { "\(outputDirectory)/\(runName)" }
 }
 
@@ -63,11 +69,11 @@ package enum WindowCount: Equatable, Sendable {
     case some(Int)
     case all
 
-    /// The count out of `available` windows.
-    package func count(of available: Int) -> Int {
+    /// The most windows; nil for all.
+    package var limit: Int? {
         switch self {
-        case .some(let count): min(count, available)
-        case .all: available
+        case .some(let count): count
+        case .all: nil
         }
     }
 }

@@ -110,6 +110,12 @@ package final class Trainer: @unchecked Sendable {
         chunkSums.deallocate()
     }
 
+    /// The bytes that weights, moments, gradients and activations take in this rank.
+    package var byteCount: Int {
+        3 * model.layout.arenaCount * MemoryLayout<Float>.stride + weights.panels.byteCount
+            + workers.byteCount
+    }
+
     /// Gives the weights their first values: step 0.
     package func initialize() {
         model.layout.initialize(weights.floats, seed: configuration.seed)

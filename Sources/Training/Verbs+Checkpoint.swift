@@ -1,0 +1,168 @@
+import Checkpointing
+import Collectives
+import Host
+import Kernels
+import Model
+import TokenData
+
+/// A model as a checkpoint has it, for evaluation and sampling.
+struct TrainedModel {
+    let configuration: Configuration
+    let checkpoint: Checkpoint
+    let tokenizer: Tokenizer
+    let model: LanguageModel
+    let weights: Weights
+
+    /// - Parameter path: a checkpoint, a run's `last` or `best`, or a run's directory.
+    init(_ path: String) throws(Failure) {
+        let path = try CheckpointDirectory.file(named: path)
+        let reader = try CheckpointReader(path)
+        checkpoint = reader.checkpoint
+        tokenizer = try Tokenizer(json: checkpoint.tokenizer, from: path)
+        var configuration = try Configuration(json: checkpoint.configuration, path: path)
+        configuration.model.vocabulary = tokenizer.vocabularySize
+        self.configuration = configuration
+        model = LanguageModel(configuration.model, seed: configuration.seed)
+        weights = Weights(model, backward: false)
+        try reader.readWeights(model.layout, into: weights.floats)
+        weights.panels.pack(weights.floats)
+    }
+}
+
+extension Verbs {
+    /// The loss of a checkpoint on a split, by all ranks and threads.
+    package static func evaluate(
+        checkpoint: String, data: String?, validation: Bool, windows: WindowCount, threads: Int?,
+        json: Bool
+    ) throws(Failure) {
+        let communicator = try Communication.start()
+        do throws(Failure) {
+            let trained = try communicator.agree {
+                try Processor.check()
+                return try TrainedModel(checkpoint)
+            }
+            let configuration = trained.configuration
+            let dataset = try communicator.agree {
+                let dataset = try TokenDataset(data ?? configuration.data)
+                guard dataset.tokenizer == trained.tokenizer else {
+                    throw Failure(
+                        .damaged, "'\(dataset.directory)' has another vocabulary than the checkpoint")
+                }
+                return dataset
+            }
+            let shard = validation ? dataset.validation : dataset.train
+            let windows = try communicator.agree {
+                try EvaluationWindows(
+                    shard, blockSize: configuration.model.blockSize, limit: windows.limit)
+            }
+            let threads = WorkerPlan.threads(
+                chosen: threads, communicator: communicator, mostUseful: .max)
+            let workers = Workers(
+                trained.model, sequences: configuration.microBatchSize, threads: threads,
+                runs: [Int](repeating: 0, count: threads))
+            let evaluator = Evaluator(
+                trained.model, weights: trained.weights, workers: workers,
+                communicator: communicator, windows: windows)
+            let evaluation = try evaluator.evaluate()
+            let console = Console(communicator)
+            console.say(
+                report(evaluation, trained, split: shard, validation: validation, json: json))
+            try communicator.finish()
+        } catch {
+            communicator.end(with: error)
+        }
+    }
+
+    private static func report(
+        _ evaluation: Evaluation, _ trained: TrainedModel, split: TokenShard, validation: Bool,
+        json: Bool
+    ) -> String {
+        let loss = evaluation.loss
+        let perplexity = ElementaryFunctions.exp(loss)
+        // Over the characters of the split, so that char and byte models compare.
+        let bytes = bytesPerToken(split, trained.tokenizer)
+        let bitsPerByte = loss / (0.6931471805599453 * bytes)
+        let split = validation ? "val" : "train"
+        if json {
+            return "{\"loss\":\(loss),\"standard_error\":\(evaluation.standardError),"
+                + "\"perplexity\":\(perplexity),\"bits_per_byte\":\(bitsPerByte),"
+                + "\"windows\":\(evaluation.windows),\"split\":\"\(split)\","
+                + "\"step\":\(trained.checkpoint.step)}"
+        }
+        return """
+            loss \(Format.fixed(loss, 6)) nats/token  standard error \
+            \(Format.fixed(evaluation.standardError, 6))
+            perplexity \(Format.fixed(perplexity, 4))
+            bits/byte \(Format.fixed(bitsPerByte, 4))
+            \(evaluation.windows) windows of \(trained.configuration.model.blockSize) tokens, \
+            split \(split), step \(trained.checkpoint.step)
+            """
+    }
+
+    /// The mean length of a token in UTF-8.
+    private static func bytesPerToken(_ split: TokenShard, _ tokenizer: Tokenizer) -> Double {
+        var counts = [Int](repeating: 0, count: tokenizer.vocabularySize)
+        var buffer = [Int32](repeating: 0, count: 1 << 16)
+        var position = 0
+        while position < split.count {
+            let count = min(buffer.count, split.count - position)
+            buffer.withUnsafeMutableBufferPointer {
+                split.copy(from: position, count: count, into: $0.baseAddress!)
+            }
+            for token in buffer[..<count] { counts[Int(token)] += 1 }
+            position += count
+        }
+        let bytes = counts.indices.reduce(0) {
+            $0 + counts[$1] * tokenizer.utf8Count(of: Int32($1))
+        }
+        return Double(bytes) / Double(split.count)
+    }
+
+    /// Writes texts to standard output as they come.
+    package static func sample(
+        checkpoint: String, prompt: String?, promptFile: String?, samples: Int, tokens: Int,
+        temperature: Double, topK: Int, seed: UInt64, refusesBeyondBlock: Bool
+    ) throws(Failure) {
+        try Processor.check()
+        let trained = try TrainedModel(checkpoint)
+        guard !trained.configuration.model.mixer.leaksFuture else {
+            throw Failure(
+                .configuration,
+                "this model was trained with --context global, which sees the future of a block: "
+                    + "there is no decode step that computes the same; train with --context prefix")
+        }
+        var text = prompt ?? "\n"
+        if let promptFile { text = try MappedFile.text(promptFile) }
+        guard !text.isEmpty else { throw Failure(.usage, "the prompt is empty") }
+        let ids: [Int32]
+        if prompt == nil && promptFile == nil, (try? trained.tokenizer.encode(text)) == nil {
+            ids = [0]
+            text = ""
+        } else {
+            ids = try trained.tokenizer.encode(text, from: promptFile ?? "the prompt")
+        }
+        let blockSize = trained.configuration.model.blockSize
+        if ids.count + tokens > blockSize {
+            if refusesBeyondBlock {
+                throw Failure(
+                    .usage,
+                    "\(ids.count) tokens of prompt and \(tokens) new ones exceed the block size "
+                        + "\(blockSize); lower --max-new-tokens, or use --position clamp")
+            }
+            Console.write(
+                "causalgen: beyond \(blockSize) tokens the last position is used again\n", to: 2)
+        }
+        let generator = TextGenerator(
+            trained.model, weights: trained.weights, temperature: temperature, topK: topK,
+            seed: seed)
+        for sample in 0..<samples {
+            if samples > 1 { Console.write("--- sample \(sample + 1)\n", to: 1) }
+            Console.write(text, to: 1)
+            var decoder = TextDecoder(trained.tokenizer)
+            generator.generate(prompt: ids, count: tokens, sample: sample) { token in
+                Console.write(decoder.append(token), to: 1)
+            }
+            Console.write(decoder.finish() + "\n", to: 1)
+        }
+    }
+}

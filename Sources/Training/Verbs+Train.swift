@@ -1,0 +1,88 @@
+import Checkpointing
+import Collectives
+import Host
+import Model
+import TokenData
+
+extension Verbs {
+    /// Trains, as one process or as one rank of a job.
+    ///
+    /// - Parameters:
+    ///   - words: the command line after `train`, without its own flags.
+    ///   - printsConfiguration, dryRun: stop before training, after the configuration or the plan.
+    package static func train(
+        words: [String], environment: [String: String], printsConfiguration: Bool, dryRun: Bool
+    ) throws(Failure) {
+        let communicator = try Communication.start()
+        do throws(Failure) {
+            try train(
+                words, environment, printsConfiguration: printsConfiguration, dryRun: dryRun,
+                communicator)
+            try communicator.finish()
+        } catch {
+            communicator.end(with: error)
+        }
+    }
+
+    private static func train(
+        _ words: [String], _ environment: [String: String], printsConfiguration: Bool,
+        dryRun: Bool, _ communicator: any Communicator
+    ) throws(Failure) {
+        let console = Console(communicator)
+        let resolved = try communicator.agree {
+            try Processor.check()
+            return try ResolvedConfiguration(arguments: words, environment: environment)
+        }
+        var configuration = resolved.configuration
+        if printsConfiguration {
+            console.say(resolved.table)
+            return
+        }
+        let dataset = try communicator.agree {
+            guard !configuration.data.isEmpty else {
+                throw Failure(
+                    .usage, "--data is missing: the directory that `causalgen prepare` made")
+            }
+            return try TokenDataset(configuration.data)
+        }
+        configuration.model.vocabulary = dataset.tokenizer.vocabularySize
+        try communicator.requireEqual(item: "configuration", value: configuration.canonicalText)
+        try communicator.requireEqual(item: "data", value: dataset.sha256.hexadecimal)
+
+        let division = WorkDivision(
+            microBatches: configuration.microBatchCount, workers: communicator.size)
+        let threads = WorkerPlan.threads(
+            chosen: configuration.threadsChosen, communicator: communicator,
+            mostUseful: division.share)
+        if let warning = WorkerPlan.warning(threads: threads) { console.warn(warning) }
+        if let imbalance = division.imbalance(threads: threads) { console.warn(imbalance) }
+
+        let trainer = try communicator.agree {
+            try Trainer(
+                configuration, training: dataset.train, threads: threads,
+                communicator: communicator)
+        }
+        let plan = RunPlan(configuration)
+        let evaluator = try communicator.agree {
+            Evaluator(
+                trainer.model, weights: trainer.weights, workers: trainer.workers,
+                communicator: communicator,
+                windows: try EvaluationWindows(
+                    dataset.validation, blockSize: configuration.model.blockSize,
+                    limit: configuration.evaluationWindows.limit))
+        }
+        console.say(
+            plan.description(
+                bytes: trainer.byteCount, ranks: communicator.size, threads: threads))
+        if configuration.model.mixer.leaksFuture {
+            console.warn(
+                "--context global lets every position see the future: its losses say nothing about "
+                    + "generation, and `sample` will refuse the checkpoint")
+        }
+        if dryRun { return }
+        let run = TrainingRun(
+            configuration, dataset: dataset, trainer: trainer, evaluator: evaluator,
+            communicator: communicator, console: console)
+        try run.run()
+    }
+}
