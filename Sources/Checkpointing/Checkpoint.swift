@@ -111,7 +111,7 @@ package struct Checkpoint: Equatable, Sendable {
     }
 
     private static func write(
-        _ layout: ParameterLayout, _ arena: UnsafePointer<Float>, to group: borrowing HDF5Group
+        _ layout: ParameterLayout, _ arena: UnsafePointer<Float>, to group: HDF5Group
     ) throws(Failure) {
         for tensor in layout.tensors {
             try group.makeDataset(tensor.name, shape: tensor.shape, arena + tensor.offset)
@@ -120,7 +120,7 @@ package struct Checkpoint: Equatable, Sendable {
 }
 
 /// A checkpoint file that is open and verified: its facts first, its tensors when there is room for them.
-package struct CheckpointReader: ~Copyable {
+package struct CheckpointReader {
     package let path: String
     package let checkpoint: Checkpoint
     private let file: HDF5File
@@ -182,7 +182,7 @@ package struct CheckpointReader: ~Copyable {
     }
 
     private func read(
-        _ layout: ParameterLayout, from group: borrowing HDF5Group,
+        _ layout: ParameterLayout, from group: HDF5Group,
         into arena: UnsafeMutablePointer<Float>
     ) throws(Failure) {
         let found = Set(try group.names())

@@ -112,7 +112,7 @@ extension HDF5Group {
     }
 
     private func elementCount(
-        of attribute: borrowing HDF5Identifier, _ name: String
+        of attribute: HDF5Identifier, _ name: String
     ) throws(Failure) -> Int {
         let (id, damaged) = (attribute.value, attributeFailure(name))
         let space = try HDF5Identifier(H5Sclose, backing: nil, orThrow: damaged) {
@@ -122,7 +122,7 @@ extension HDF5Group {
         return shape.reduce(1, *)
     }
 
-    private func readScalar<Value>(
+    private func readScalar<Value: BitwiseCopyable>(
         _ name: String, classes: [H5T_class_t], _ memory: hid_t, _ value: inout Value
     ) throws(Failure) {
         let attribute = try openAttribute(name)

@@ -2,7 +2,7 @@ import CHDF5
 import Host
 
 /// A dataset of an HDF5 file: contiguous, without a filter.
-package struct HDF5Dataset: ~Copyable {
+package struct HDF5Dataset {
     private let identifier: HDF5Identifier
     private let place: HDF5Place
     /// The extents, the slowest first; empty for a scalar.
@@ -80,7 +80,7 @@ package struct HDF5Dataset: ~Copyable {
         }
     }
 
-    private func readArray<Element: ExpressibleByIntegerLiteral>(
+    private func readArray<Element: BitwiseCopyable>(
         _ expected: H5T_class_t, _ memory: hid_t, _ zero: Element, _ noun: String
     ) throws(Failure) -> [Element] {
         let (typeID, id) = (type.value, identifier.value)
@@ -99,7 +99,7 @@ package struct HDF5Dataset: ~Copyable {
 
     /// The extents of a space whose product is a number that Swift can hold.
     static func shape(
-        of space: borrowing HDF5Identifier, orThrow damaged: Failure
+        of space: HDF5Identifier, orThrow damaged: Failure
     ) throws(Failure) -> [Int] {
         let id = space.value
         var extents = [hsize_t](repeating: 0, count: Int(H5S_MAX_RANK))

@@ -2,7 +2,7 @@ import CHDF5
 import Host
 
 /// An HDF5 file: one that is read where it is mapped, or one that is made in memory.
-package struct HDF5File: ~Copyable {
+package struct HDF5File {
     private let identifier: HDF5Identifier
     private let place: HDF5Place
     private let backing: MappedFile?
@@ -85,7 +85,7 @@ package struct HDF5File: ~Copyable {
             H5Pclose, backing: nil, orThrow: place.failure("libhdf5 gives no property list")
         ) { H5Pcreate(causalgen_h5p_file_access()) }
         let list = access.value
-        guard HDF5Library.call({ H5Pset_fapl_core(list, growth, 0) }) >= 0 else {
+        guard HDF5Library.call({ H5Pset_fapl_core(list, growth, false) }) >= 0 else {
             throw place.failure("libhdf5 has no files in memory")
         }
         return access

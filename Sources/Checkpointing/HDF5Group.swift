@@ -2,7 +2,7 @@ import CHDF5
 import Host
 
 /// A group of an HDF5 file. Names are one path component each: dots are fine, slashes are not.
-package struct HDF5Group: ~Copyable {
+package struct HDF5Group {
     let identifier: HDF5Identifier
     let place: HDF5Place
     let backing: MappedFile?

@@ -19,7 +19,7 @@ enum HDF5Library {
 }
 
 /// Owns an open object of libhdf5 and closes it.
-struct HDF5Identifier: ~Copyable {
+final class HDF5Identifier {
     let value: hid_t
     private let close: @convention(c) (hid_t) -> herr_t
     /// The bytes that the object's file reads from; they outlive the closing of the object.

@@ -79,7 +79,7 @@ extension Pass {
     private func activate(_ block: Activations.Block) {
         switch configuration.activation {
         case .gelu:
-            GELU.forward(block.hidden, output: block.activated, rows: rows, stride: hiddenStride)
+            GELU.forward(block.hidden, into: block.activated, rows: rows, stride: hiddenStride)
         case .causal:
             configuration.activationReduction.forward(
                 block.hidden, into: block.activated, sequences: batch.sequences,
@@ -93,7 +93,7 @@ extension Pass {
         switch configuration.activation {
         case .gelu:
             GELU.backward(
-                gradients.activated, input: block.hidden, inputGradient: gradients.hidden,
+                outputGradient: gradients.activated, input: block.hidden, into: gradients.hidden,
                 rows: rows, stride: hiddenStride)
         case .causal:
             configuration.activationReduction.backward(

@@ -105,7 +105,7 @@ package final class Decoder {
         multiply(normalized, panels.expansions[layer], offsets.expansion.bias, into: hidden)
         switch configuration.activation {
         case .gelu:
-            GELU.forward(hidden, output: activated, rows: 1, stride: hiddenStride)
+            GELU.forward(hidden, into: activated, rows: 1, stride: hiddenStride)
         case .causal:
             configuration.activationReduction.step(
                 hidden, previous: hiddenState, runningSum: nil, position: position,

@@ -8,7 +8,9 @@ enum Gzip {
     /// - Throws: exit code 65 where it is no gzip file or is damaged, 66 where gzip is not installed.
     static func unpack(_ descriptor: Int32, _ path: String, limit: Int) throws(Failure) -> [UInt8] {
         var ends: [Int32] = [-1, -1]
-        guard pipe2(&ends, O_CLOEXEC) == 0 else { throw Failure.system("make a pipe for", path) }
+        guard pipe(&ends) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0,
+            fcntl(ends[1], F_SETFD, FD_CLOEXEC) == 0
+        else { throw Failure.system("make a pipe for", path) }
         let process = start(input: descriptor, output: ends[1])
         close(ends[1])  // so that the end of gzip is the end of the pipe
         guard let process else {
@@ -43,9 +45,9 @@ enum Gzip {
         posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
         posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)
         var process: pid_t = 0
-        let words = ["gzip", "-dc"].map { strdup($0) }
+        let words: [UnsafeMutablePointer<CChar>?] = ["gzip", "-dc"].map { (word: String) in strdup(word) }
         defer { words.forEach { free($0) } }
-        let code = posix_spawnp(&process, "gzip", &actions, nil, words + [nil], environ)
+        let code = posix_spawnp(&process, "gzip", &actions, nil, words + [nil], nil)
         return code == 0 ? process : nil
     }
 }

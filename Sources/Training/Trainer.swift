@@ -31,7 +31,7 @@ package final class Trainer: @unchecked Sendable {
     package let firstMoments: Arena
     package let secondMoments: Arena
     /// The optimizer steps completed.
-    package var step = 0
+    package var completedSteps = 0
 
     package let workers: Workers
     private let communicator: any Communicator
@@ -151,15 +151,15 @@ package final class Trainer: @unchecked Sendable {
 
         let clip = configuration.gradientClip
         report.isClipped = clip > 0 && report.gradientNorm > clip
-        report.learningRate = schedule.learningRate(after: step)
+        report.learningRate = schedule.learningRate(after: completedSteps)
         update = AdamW.Step(
-            number: step + 1, learningRate: report.learningRate, beta1: configuration.beta1,
+            number: completedSteps + 1, learningRate: report.learningRate, beta1: configuration.beta1,
             beta2: configuration.beta2, epsilon: configuration.epsilon,
             weightDecay: configuration.weightDecay,
             gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
         workers.pool.run(updateWeights)
         workers.pool.run(packWeights)
-        step += 1
+        completedSteps += 1
         report.seconds = monotonicSeconds() - start
         return report
     }
@@ -179,11 +179,11 @@ package final class Trainer: @unchecked Sendable {
             let microBatch = first + index
             let firstSequence = microBatch * sequences
             sampler.fill(
-                step: step, sequences: firstSequence..<firstSequence + sequences,
+                step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
                 inputs: worker.tokens, targets: worker.targets)
             let batch = MicroBatch(
                 tokens: worker.tokens, targets: worker.targets, sequences: sequences,
-                firstSequence: firstSequence, step: step)
+                firstSequence: firstSequence, step: completedSteps)
             losses[microBatch] = model.forward(
                 batch, weights: weights.floats, panels: weights.panels,
                 activations: worker.activations, training: true)
@@ -240,7 +240,7 @@ package final class Trainer: @unchecked Sendable {
             let place = microBatch.map { " (first in micro-batch \($0))" } ?? ""
             throw Failure(
                 .internalError,
-                "step \(step + 1): loss \(report.loss), gradient norm \(report.gradientNorm)"
+                "step \(completedSteps + 1): loss \(report.loss), gradient norm \(report.gradientNorm)"
                     + "\(place): not finite, so the weights were left as they are; try a lower "
                     + "--learning-rate or more --warmup-steps, from the last checkpoint")
         }

@@ -48,12 +48,12 @@ final class TrainingRun {
         try start()
         var seconds = 0.0
         var stepsTimed = 0
-        while trainer.step < configuration.maxSteps {
+        while trainer.completedSteps < configuration.maxSteps {
             let report = try trainer.step()
             lastTrainingLoss = report.loss
             seconds += report.seconds
             stepsTimed += 1
-            let step = trainer.step
+            let step = trainer.completedSteps
             let isLast = step == configuration.maxSteps
             var validation: Evaluation?
             if isLast || Self.isDue(step, configuration.evaluationInterval) {
@@ -95,7 +95,7 @@ final class TrainingRun {
                     UnsafeMutableRawBufferPointer(
                         UnsafeMutableBufferPointer(start: arena.floats, count: arena.count)))
             }
-            trainer.step = step
+            trainer.completedSteps = step
             trainer.stateDidChange()
         } else {
             trainer.initialize()
@@ -185,7 +185,7 @@ final class TrainingRun {
     private func evaluate() throws(Failure) -> Evaluation {
         let evaluation = try evaluator.evaluate()
         let record = Checkpoint.Record(
-            step: trainer.step, trainingLoss: lastTrainingLoss, validationLoss: evaluation.loss)
+            step: trainer.completedSteps, trainingLoss: lastTrainingLoss, validationLoss: evaluation.loss)
         checkpoint.history.append(record)
         if evaluation.loss < best?.validationLoss ?? .infinity { best = record }
         return evaluation
@@ -195,7 +195,7 @@ final class TrainingRun {
         _ report: StepReport, _ validation: Evaluation?, seconds: Double
     ) throws(Failure) {
         guard communicator.rank == 0 else { return }
-        let step = trainer.step
+        let step = trainer.completedSteps
         let tokensPerSecond = Double(configuration.tokensPerStep) / seconds
         let workers = Double(communicator.size * trainer.workers.all.count)
         let rate = plan.operationsPerStep / seconds
@@ -231,8 +231,8 @@ final class TrainingRun {
     }
 
     private func save() throws(Failure) {
-        checkpoint.step = trainer.step
-        checkpoint.tokensSeen = trainer.step * configuration.tokensPerStep
+        checkpoint.step = trainer.completedSteps
+        checkpoint.tokensSeen = trainer.completedSteps * configuration.tokensPerStep
         let isFirst = communicator.rank == 0
         try communicator.agree {
             guard isFirst else { return }
@@ -240,9 +240,9 @@ final class TrainingRun {
                 trainer.model.layout, weights: trainer.weights.floats,
                 firstMoments: trainer.firstMoments.floats,
                 secondMoments: trainer.secondMoments.floats,
-                to: directory.path(ofStep: trainer.step))
-            try directory.point("last", toStep: trainer.step)
-            if best?.step == trainer.step { try directory.point("best", toStep: trainer.step) }
+                to: directory.path(ofStep: trainer.completedSteps))
+            try directory.point("last", toStep: trainer.completedSteps)
+            if best?.step == trainer.completedSteps { try directory.point("best", toStep: trainer.completedSteps) }
             try directory.retain(
                 keepLast: configuration.keepLast, keepEvery: configuration.keepEvery,
                 best: best?.step)

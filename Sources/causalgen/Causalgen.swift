@@ -42,7 +42,7 @@ struct Causalgen: ParsableCommand {
         guard word.hasPrefix("--") else { return word }
         let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         let name = parts[0].replacing("_", with: "-")
-        return parts.count == 2 ? "\(name)=\(parts[1])" : name
+        return parts.count == 2 ? "\(name)=\(parts[1])" : String(name)
     }
 }
 
