@@ -51,6 +51,9 @@ let package = Package(
 
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: machine),
         .testTarget(
+            name: "ModelTests", dependencies: ["Model", "Checkpointing"],
+            resources: [.copy("Golden")], swiftSettings: machine),
+        .testTarget(
             name: "CheckpointingTests", dependencies: ["Checkpointing"], swiftSettings: machine),
         .executableTarget(
             name: "collectives-probe", dependencies: ["Collectives"],
