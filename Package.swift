@@ -37,7 +37,8 @@ let package = Package(
         .target(name: "Model", dependencies: ["Kernels"], swiftSettings: arithmetic),
         .target(name: "Kernels", swiftSettings: arithmetic),
         .target(name: "TokenData", dependencies: ["Kernels", "Host"], swiftSettings: machine),
-        .target(name: "Collectives", dependencies: ["CMPI", "Kernels", "Host"], swiftSettings: machine),
+        .target(
+            name: "Collectives", dependencies: ["CMPI", "Kernels", "Host"], swiftSettings: machine),
         .target(
             name: "Checkpointing", dependencies: ["CHDF5", "Model", "Host"], swiftSettings: machine),
         .target(name: "Host", dependencies: ["CCrypto"], swiftSettings: machine),

@@ -70,7 +70,8 @@ package struct CheckpointDirectory: Sendable {
         guard !name.contains("/"), !name.isEmpty, FileManager.default.fileExists(atPath: target)
         else {
             throw Failure(
-                .missingInput, "'\(path)/\(hint)' names '\(name)', which is not there; --resume auto "
+                .missingInput,
+                "'\(path)/\(hint)' names '\(name)', which is not there; --resume auto "
                     + "takes the newest valid checkpoint")
         }
         return target

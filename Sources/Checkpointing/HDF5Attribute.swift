@@ -6,7 +6,8 @@ extension HDF5Group {
     /// An integer attribute of any width, or a truth value as h5py stores it (0 or 1).
     package func integer(_ name: String) throws(Failure) -> Int {
         var value: Int64 = 0
-        try readScalar(name, classes: [H5T_INTEGER, H5T_ENUM], causalgen_h5t_native_int64(), &value)
+        try readScalar(
+            name, classes: [H5T_INTEGER, H5T_ENUM], causalgen_h5t_native_int64(), &value)
         return Int(value)
     }
 
@@ -65,7 +66,8 @@ extension HDF5Group {
     func setAttribute(_ name: String, _ value: Int) throws(Failure) {
         var value = Int64(value)
         try writeAttribute(
-            name, stored: causalgen_h5t_std_i64le(), memory: causalgen_h5t_native_int64(), shape: [],
+            name, stored: causalgen_h5t_std_i64le(), memory: causalgen_h5t_native_int64(),
+            shape: [],
             &value)
     }
 

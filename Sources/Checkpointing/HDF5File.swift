@@ -44,7 +44,8 @@ package struct HDF5File {
         let access = try HDF5File.memoryAccess(growth: expectedBytes, place)
         let creation = try place.propertyList(causalgen_h5p_file_create())
         let (accessList, creationList) = (access.value, creation.value)
-        let name = "checkpoint"
+        // As above: several may be made at once. The name is not part of the image.
+        let name = "checkpoint-\(UInt64.random(in: 0 ... .max))"
         identifier = try HDF5Identifier(
             H5Fclose, backing: nil, orThrow: place.failure("libhdf5 refused")
         ) {

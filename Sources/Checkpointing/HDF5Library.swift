@@ -61,7 +61,8 @@ struct HDF5Place: Sendable {
         guard let file else {
             return Failure(
                 .internalError,
-                "cannot make '\(object)' in the checkpoint's image: \(what); is there enough memory?")
+                "cannot make '\(object)' in the checkpoint's image: \(what); is there enough memory?"
+            )
         }
         return Failure(.damaged, "'\(file)': '\(object)' \(what)")
     }

@@ -67,7 +67,8 @@ extension MatrixProduct {
         func load(_ row: Int) -> Vector {
             guard row < rows else { return .zero }
             let start = output + row &* stride
-            return columns == vectorWidth ? start.vector(at: 0) : UnsafePointer(start).partialVector(at: 0, count: columns)
+            return columns == vectorWidth
+                ? start.vector(at: 0) : UnsafePointer(start).partialVector(at: 0, count: columns)
         }
 
         /// Stores a row of sums, bias and residual added where they are given.

@@ -48,7 +48,8 @@ package enum MatrixProduct {
         into output: UnsafeMutablePointer<Float>, outputStride: Int,
         bias: UnsafePointer<Float>? = nil, residual: UnsafePointer<Float>? = nil
     ) {
-        precondition(rows > 0 && depth > 0 && columns > 0, "a product needs rows, depth and columns")
+        precondition(
+            rows > 0 && depth > 0 && columns > 0, "a product needs rows, depth and columns")
         precondition(inputStride >= depth, "the rows of the input overlap")
         precondition(outputStride >= paddedWidth(columns), "the output rows lack their padding")
         if rows == 1 {
@@ -141,7 +142,8 @@ package enum MatrixProduct {
         input: UnsafePointer<Float>, inputWidth: Int, inputStride: Int, rows: Int,
         into gradient: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
     ) {
-        precondition(rows > 0 && outputWidth > 0 && inputWidth > 0, "a product needs rows and columns")
+        precondition(
+            rows > 0 && outputWidth > 0 && inputWidth > 0, "a product needs rows and columns")
         precondition(inputStride >= paddedWidth(inputWidth), "the input rows lack their padding")
         precondition(outputStride >= outputWidth, "the rows of the output gradient overlap")
         var start = 0

@@ -61,7 +61,8 @@ package final class PackedWeights: Sendable {
         let source = weights + matrix.weight
         MatrixPacking.packRows(
             source, outputs: matrix.outputs, inputs: matrix.inputs,
-            range: share(of: matrix.outputs, worker, workers), into: arena.floats + matrix.rowPanels)
+            range: share(of: matrix.outputs, worker, workers), into: arena.floats + matrix.rowPanels
+        )
         if let columnPanels = matrix.columnPanels {
             MatrixPacking.packColumns(
                 source, outputs: matrix.outputs, inputs: matrix.inputs,

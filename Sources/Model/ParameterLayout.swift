@@ -89,7 +89,8 @@ package struct ParameterLayout: Sendable {
             .normal(standardDeviation: deviation, layer: outside, purpose: .initialTokenEmbedding))
         positionEmbedding = table.matrix(
             "transformer.wpe", configuration.blockSize, width,
-            .normal(standardDeviation: deviation, layer: outside, purpose: .initialPositionEmbedding))
+            .normal(
+                standardDeviation: deviation, layer: outside, purpose: .initialPositionEmbedding))
         blocks = (0..<configuration.layers).map { layer in
             let block = "transformer.h.\(layer)"
             return BlockOffsets(
@@ -102,7 +103,8 @@ package struct ParameterLayout: Sendable {
                 secondNorm: table.norm("\(block).ln_2", width),
                 expansion: table.linear(
                     "\(block).mlp.c_fc", configuration.hiddenWidth, width,
-                    .normal(standardDeviation: deviation, layer: layer, purpose: .initialMLPExpansion)),
+                    .normal(
+                        standardDeviation: deviation, layer: layer, purpose: .initialMLPExpansion)),
                 projection: table.linear(
                     "\(block).mlp.c_proj", width, configuration.hiddenWidth,
                     .normal(

@@ -45,7 +45,9 @@ enum Gzip {
         posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO)
         posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", O_WRONLY, 0)
         var process: pid_t = 0
-        let words: [UnsafeMutablePointer<CChar>?] = ["gzip", "-dc"].map { (word: String) in strdup(word) }
+        let words: [UnsafeMutablePointer<CChar>?] = ["gzip", "-dc"].map { (word: String) in
+            strdup(word)
+        }
         defer { words.forEach { free($0) } }
         let code = posix_spawnp(&process, "gzip", &actions, nil, words + [nil], nil)
         return code == 0 ? process : nil

@@ -49,7 +49,8 @@ extension Setting {
             })
     }
 
-    static func flag(_ name: String, _ path: Path<Bool>, _ group: Group, _ help: String) -> Setting {
+    static func flag(_ name: String, _ path: Path<Bool>, _ group: Group, _ help: String) -> Setting
+    {
         Setting(
             name: name, alias: nil, group: group, help: help, placeholder: nil,
             read: { String($0[keyPath: path]) },

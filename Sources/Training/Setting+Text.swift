@@ -76,7 +76,8 @@ extension Configuration {
             } catch {
                 throw Failure(
                     .damaged,
-                    "'\(path)': /config has '\(text)' for \(name), but it must be \(error.expected)")
+                    "'\(path)': /config has '\(text)' for \(name), but it must be \(error.expected)"
+                )
             }
         }
     }

@@ -153,7 +153,8 @@ package final class Trainer: @unchecked Sendable {
         report.isClipped = clip > 0 && report.gradientNorm > clip
         report.learningRate = schedule.learningRate(after: completedSteps)
         update = AdamW.Step(
-            number: completedSteps + 1, learningRate: report.learningRate, beta1: configuration.beta1,
+            number: completedSteps + 1, learningRate: report.learningRate,
+            beta1: configuration.beta1,
             beta2: configuration.beta2, epsilon: configuration.epsilon,
             weightDecay: configuration.weightDecay,
             gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)

@@ -185,7 +185,8 @@ final class TrainingRun {
     private func evaluate() throws(Failure) -> Evaluation {
         let evaluation = try evaluator.evaluate()
         let record = Checkpoint.Record(
-            step: trainer.completedSteps, trainingLoss: lastTrainingLoss, validationLoss: evaluation.loss)
+            step: trainer.completedSteps, trainingLoss: lastTrainingLoss,
+            validationLoss: evaluation.loss)
         checkpoint.history.append(record)
         if evaluation.loss < best?.validationLoss ?? .infinity { best = record }
         return evaluation
@@ -242,7 +243,9 @@ final class TrainingRun {
                 secondMoments: trainer.secondMoments.floats,
                 to: directory.path(ofStep: trainer.completedSteps))
             try directory.point("last", toStep: trainer.completedSteps)
-            if best?.step == trainer.completedSteps { try directory.point("best", toStep: trainer.completedSteps) }
+            if best?.step == trainer.completedSteps {
+                try directory.point("best", toStep: trainer.completedSteps)
+            }
             try directory.retain(
                 keepLast: configuration.keepLast, keepEvery: configuration.keepEvery,
                 best: best?.step)

@@ -46,7 +46,8 @@ extension Verbs {
                 let dataset = try TokenDataset(data ?? configuration.data)
                 guard dataset.tokenizer == trained.tokenizer else {
                     throw Failure(
-                        .damaged, "'\(dataset.directory)' has another vocabulary than the checkpoint")
+                        .damaged,
+                        "'\(dataset.directory)' has another vocabulary than the checkpoint")
                 }
                 return dataset
             }

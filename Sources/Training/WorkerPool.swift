@@ -76,11 +76,13 @@ package final class WorkerPool: @unchecked Sendable {
     private func start(_ worker: Int) -> pthread_t {
         var thread = pthread_t()
         let start = Unmanaged.passRetained(Start(self, worker)).toOpaque()
-        let code = pthread_create(&thread, nil, { argument in
-            let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-            start.pool.serve(start.worker)
-            return nil
-        }, start)
+        let code = pthread_create(
+            &thread, nil,
+            { argument in
+                let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+                start.pool.serve(start.worker)
+                return nil
+            }, start)
         precondition(code == 0, "cannot start thread \(worker): \(String(cString: strerror(code)))")
         return thread
     }

@@ -24,7 +24,8 @@ struct Eval: ParsableCommand {
         help: ArgumentHelp("Windows of the split: a number or all.", valueName: "n|all"))
     var windows = "all"
 
-    @Option(help: ArgumentHelp("Threads of a rank; default its share of the cores.", valueName: "n"))
+    @Option(
+        help: ArgumentHelp("Threads of a rank; default its share of the cores.", valueName: "n"))
     var threads: Int?
 
     @OptionGroup var report: ReportOptions

@@ -52,7 +52,9 @@ import Testing
     /// Independent values, from a table of Φ: Φ(1) = 0.8413447461, Φ(2) = 0.9772498681.
     @Test func knownValues() {
         let y = Self.forward(PaddedRows(rows: 1, width: 5, [0, 1, -1, 2, -2]))
-        let expected: [Double] = [0, 0.841_344_746_1, -0.158_655_253_9, 1.954_499_736_1, -0.045_500_263_9]
+        let expected: [Double] = [
+            0, 0.841_344_746_1, -0.158_655_253_9, 1.954_499_736_1, -0.045_500_263_9,
+        ]
         #expect(worstDifference(y.values, expected) < 2e-7)
         #expect(Self.forward(PaddedRows(rows: 1, width: 1, [100])).values == [100])
         #expect(Self.forward(PaddedRows(rows: 1, width: 1, [-100])).values == [0])

@@ -36,7 +36,7 @@ import Testing
     @Test func theCounterIsWhatIsDocumented() {
         let stream = RandomStream(
             seed: 1337, layer: 3, purpose: .mlpDropout, sequence: 11, step: 48_213)
-        #expect(stream.counter(block: 9) == SIMD4(9, 3 * 256 + 3, 11, 48_213))
+        #expect(stream.counter(block: 9) == SIMD4<UInt32>(9, 3 * 256 + 3, 11, 48_213))
         #expect(
             stream.words(block: 9)
                 == Philox.block(key: 1337, counter: SIMD4(9, 3 * 256 + 3, 11, 48_213)))
@@ -69,7 +69,8 @@ import Testing
 }
 
 @Suite struct NormalNumbersTests {
-    static func numbers(_ count: Int, standardDeviation: Double, _ stream: RandomStream) -> [Float] {
+    static func numbers(_ count: Int, standardDeviation: Double, _ stream: RandomStream) -> [Float]
+    {
         [Float](unsafeUninitializedCapacity: count) { buffer, initialized in
             Philox.fillNormal(
                 buffer.baseAddress!, count: count, standardDeviation: standardDeviation,
@@ -84,7 +85,9 @@ import Testing
     @Test func momentsAreThoseOfTheNormalDistribution() {
         let count = 200_000
         let values = Self.numbers(count, standardDeviation: 0.5, Self.stream).map { Double($0) * 2 }
-        func mean(_ f: (Double) -> Double) -> Double { values.reduce(0) { $0 + f($1) } / Double(count) }
+        func mean(_ f: (Double) -> Double) -> Double {
+            values.reduce(0) { $0 + f($1) } / Double(count)
+        }
         let standardError = 1 / Double(count).squareRoot()
         #expect(abs(mean { $0 }) < 5 * standardError)
         #expect(abs(mean { $0 * $0 } - 1) < 5 * 2.0.squareRoot() * standardError)

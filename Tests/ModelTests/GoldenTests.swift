@@ -46,7 +46,9 @@ import Testing
                         training: true)
                     let loss = total / Double(rows)
                     #expect(abs(loss - losses[step]) <= 1e-5 * losses[step])
-                    if step == 0 { #expect(throws: Never.self) { try golden.checkLogits(activations) } }
+                    if step == 0 {
+                        #expect(throws: Never.self) { try golden.checkLogits(activations) }
+                    }
                     model.backward(
                         batch, weights: weights.floats, panels: panels, activations: activations,
                         lossScale: 1 / Float(rows), gradient: gradient.floats)
