@@ -1,4 +1,5 @@
-// Open MPI's handles are macros that cast addresses, which Swift cannot import: one inline function each.
+// Open MPI's handles are macros that cast addresses, which Swift cannot import: one inline function
+// each.
 #pragma once
 #include <mpi.h>
 
@@ -7,7 +8,8 @@ static inline MPI_Datatype causalgen_mpi_byte(void) { return MPI_BYTE; }
 static inline MPI_Status *causalgen_mpi_status_ignore(void) { return MPI_STATUS_IGNORE; }
 static inline MPI_Errhandler causalgen_mpi_errors_return(void) { return MPI_ERRORS_RETURN; }
 
-// One byte of this process's memory read as another process's would be: Swift's Glibc leaves the call out.
+// One byte of this process's memory read as another process's would be: Swift's Glibc leaves the
+// call out.
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>

@@ -1,18 +1,21 @@
 import Host
 import Kernels
 
-/// The sum of one vector over the ranks, along the canonical tree, with the same bits on every rank.
+/// The sum of one vector over the ranks, along the canonical tree, with the same bits on every
+/// rank.
 ///
 /// The vector is cut into one piece a rank. Each rank sends every other its piece (reduce-scatter),
 /// adds the pieces that it received along the tree, and sends the sum to all (allgather). So a rank
-/// sends 2(p-1)/p of the vector's bytes for every number p of ranks. All memory is allocated once, here.
+/// sends 2(p-1)/p of the vector's bytes for every number p of ranks. All memory is allocated once,
+/// here.
 package final class CanonicalSum {
     private let communicator: any Communicator
     /// Each rank's piece of the vector, in Floats.
     private let pieces: [Range<Int>]
     private let activeRanks: Int
     private let additions: [CanonicalTree.Addition]
-    /// What the other active ranks have of this rank's piece: [activeRanks, piece], without this rank.
+    /// What the other active ranks have of this rank's piece: [activeRanks, piece], without this
+    /// rank.
     private let received: UnsafeMutablePointer<Float>
 
     /// The edges of pieces are multiples of this many Floats: the chunk of the gradient norm.
@@ -21,8 +24,8 @@ package final class CanonicalSum {
     /// - Parameters:
     ///   - communicator: the ranks, which all make this object with the same numbers.
     ///   - count: the length of the vector, in Floats; a multiple of 16.
-    ///   - activeRanks: the ranks that have work (`WorkDivision.activeWorkers`), from rank 0 on. The
-    ///     others are absent from the sum, not zero, and receive it.
+    ///   - activeRanks: the ranks that have work (`WorkDivision.activeWorkers`), from rank 0 on.
+    ///     The others are absent from the sum, not zero, and receive it.
     package init(over communicator: any Communicator, count: Int, activeRanks: Int) {
         precondition(
             count >= 0 && count % vectorWidth == 0, "what is summed is a whole number of vectors")
@@ -53,17 +56,18 @@ package final class CanonicalSum {
         try communicator.allgather(whole, pieces: pieces)
     }
 
-    /// Sends each rank its piece of this rank's vector, and receives what the others have of its own.
+    /// Sends each rank its piece of this rank's vector, and receives what the others have of its
+    /// own.
     private func scatterPieces(of values: UnsafeMutablePointer<Float>) throws(Failure) {
         let (rank, size) = (communicator.rank, communicator.size)
         for distance in 1..<size {
             let destination = (rank + distance) % size
             let source = (rank + size - distance) % size
-            let outgoing = rank < activeRanks ? pieces[destination] : 0..<0
+            let sent = rank < activeRanks ? pieces[destination] : 0..<0
             let incoming = source < activeRanks ? pieces[rank].count : 0
             try communicator.exchange(
                 sending: UnsafeRawBufferPointer(
-                    UnsafeBufferPointer(start: values + outgoing.lowerBound, count: outgoing.count)),
+                    UnsafeBufferPointer(start: values + sent.lowerBound, count: sent.count)),
                 to: destination,
                 receiving: UnsafeMutableRawBufferPointer(
                     UnsafeMutableBufferPointer(start: part(of: source, values), count: incoming)),

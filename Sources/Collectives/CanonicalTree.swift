@@ -8,9 +8,10 @@ package enum CanonicalTree {
 
     /// The additions that leave the sum of `count` leaves in leaf 0, in their order.
     ///
-    /// Neighbours first, (0,1), (2,3), …, then pairs of pairs at distance 2, 4, …; an odd one is carried
-    /// up: 7 leaves are ((01)(23))((45)6). Leaves that are workers own whole subtrees of micro-batches
-    /// (`WorkDivision`), so that this is the upper part of one tree over all micro-batches.
+    /// Neighbours first, (0,1), (2,3), …, then pairs of pairs at distance 2, 4, …; an odd one is
+    /// carried up: 7 leaves are ((01)(23))((45)6). Leaves that are workers own whole subtrees of
+    /// micro-batches (`WorkDivision`), so that this is the upper part of one tree over all
+    /// micro-batches.
     package static func additions(count: Int) -> [Addition] {
         var additions: [Addition] = []
         var distance = 1

@@ -1,16 +1,16 @@
 import Host
 
-// A failure of one rank becomes a failure of all. The exchange takes place whether or not the rank's
-// own part worked, so no rank waits for one that has failed. The part itself must contain nothing in
-// which ranks wait for each other, except further agreements.
+// A failure of one rank becomes a failure of all. The exchange takes place whether or not the
+// rank's own part worked, so no rank waits for one that has failed. The part itself must contain
+// nothing in which ranks wait for each other, except further agreements.
 extension Communicator {
     /// Does something on each rank, and fails on all of them where it failed on any.
     ///
     /// - Parameter body: work of this rank alone.
     /// - Returns: this rank's result, where no rank failed.
-    /// - Throws: on every rank the same: the exit code of the lowest failing rank, and one line where
-    ///   all ranks say the same, else one line a failing rank. An error that is no `Failure` has exit
-    ///   code 70. Exit code 71 where a rank is lost.
+    /// - Throws: on every rank the same: the exit code of the lowest failing rank, and one line
+    ///   where all ranks say the same, else one line a failing rank. An error that is no `Failure`
+    ///   has exit code 70. Exit code 71 where a rank is lost.
     package func agree<Value>(_ body: () throws -> Value) throws(Failure) -> Value {
         let outcome: Result<Value, Failure>
         do {
@@ -36,7 +36,8 @@ extension Communicator {
     /// - Parameters:
     ///   - item: what is compared, as the message names it.
     ///   - value: what this rank has: a digest, or a short text.
-    /// - Throws: exit code 76 with the majority's value and the ranks that have another, on every rank.
+    /// - Throws: exit code 76 with the majority's value and the ranks that have another, on every
+    ///   rank.
     package func requireEqual(item: String, value: String) throws(Failure) {
         let values = try allgather(value)
         guard Set(values).count > 1 else { return }

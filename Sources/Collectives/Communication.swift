@@ -10,8 +10,8 @@ package enum Communication {
     /// - Parameters:
     ///   - environment: the environment variables.
     ///   - messageBytes: the longest single MPI message, in bytes; more is sent in pieces.
-    /// - Throws: exit code 69 where MPI is not usable, or where the launcher says that there are several
-    ///   processes and MPI says that there is one.
+    /// - Throws: exit code 69 where MPI is not usable, or where the launcher says that there are
+    ///   several processes and MPI says that there is one.
     package static func start(
         environment: [String: String] = ProcessInfo.processInfo.environment,
         messageBytes: Int = 1 << 30

@@ -22,7 +22,8 @@ extension Communicator {
     ///
     /// - Parameters:
     ///   - values: the vector; this rank's piece is sent, all others are overwritten.
-    ///   - pieces: each rank's elements, by rank; disjoint, some perhaps empty, the same on every rank.
+    ///   - pieces: each rank's elements, by rank; disjoint, some perhaps empty, the same on every
+    ///     rank.
     /// - Throws: exit code 71 where a rank is lost.
     package func allgather<Element: BitwiseCopyable>(
         _ values: UnsafeMutableBufferPointer<Element>, pieces: [Range<Int>]

@@ -35,7 +35,8 @@ package protocol Communicator: AnyObject, Sendable {
     /// Ends this process and all other ranks at once, wherever they are.
     func abort(_ exitCode: ExitCode) -> Never
 
-    /// The failure that all ranks last threw together (`agree`): they are all on their way to the end.
+    /// The failure that all ranks last threw together (`agree`): they are all on their way to the
+    /// end.
     var agreedFailure: Failure? { get set }
 }
 
@@ -47,8 +48,9 @@ extension Communicator {
 
     /// Ends the program with a failure: its message on standard error, its exit code.
     ///
-    /// A failure that all ranks agreed on is said by rank 0 alone, and every rank leaves in peace. Any
-    /// other is known to this rank only, while the others may wait for it: it says so and ends them.
+    /// A failure that all ranks agreed on is said by rank 0 alone, and every rank leaves in peace.
+    /// Any other is known to this rank only, while the others may wait for it: it says so and ends
+    /// them.
     package func end(with failure: Failure) -> Never {
         let isAgreed = failure == agreedFailure
         if size == 1 {

@@ -137,8 +137,8 @@ package final class MPICommunicator: Communicator {
         let reason = String(decoding: text.prefix(Int(length)).map(UInt8.init), as: UTF8.self)
         let cure =
             exitCode == .peerLost
-            ? "look for the first message of that rank, then start again: training resumes from the "
-                + "last checkpoint"
+            ? "look for the first message of that rank, then start again: training resumes from "
+                + "the last checkpoint"
             : "try 'mpirun -n 2 hostname' to see whether Open MPI works here"
         throw Failure(exitCode, "cannot \(action): \(reason); \(cure)")
     }
@@ -161,8 +161,8 @@ package final class MPICommunicator: Communicator {
 
     /// Switches off Open MPI's reads of other processes' memory where a container forbids them.
     ///
-    /// Open MPI looks at /proc and at user namespaces, but not at seccomp filters, and then fails with
-    /// `Read -1, expected N, errno = 1`. The filter refuses a process its own memory too.
+    /// Open MPI looks at /proc and at user namespaces, but not at seccomp filters, and then fails
+    /// with `Read -1, expected N, errno = 1`. The filter refuses a process its own memory too.
     private static func avoidRefusedMemoryAccess() {
         guard causalgen_may_read_process_memory() == 0 else { return }
         setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0)  // Open MPI 4

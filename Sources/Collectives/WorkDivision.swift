@@ -1,8 +1,9 @@
-/// Which worker computes which micro-batches: ranks divide the global batch, and by the same rule the
-/// threads of a rank divide the rank's range.
+/// Which worker computes which micro-batches: ranks divide the global batch, and by the same rule
+/// the threads of a rank divide the rank's range.
 ///
-/// Worker w owns [w·2^k, (w+1)·2^k) ∩ [0, M), 2^k the smallest power of two with workers·2^k >= M. So
-/// each worker owns whole subtrees of the canonical tree, and the bits do not depend on the workers.
+/// Worker w owns [w·2^k, (w+1)·2^k) ∩ [0, M), 2^k the smallest power of two with workers·2^k >= M.
+/// So each worker owns whole subtrees of the canonical tree, and the bits do not depend on the
+/// workers.
 package struct WorkDivision: Equatable, Sendable {
     /// M, the number of micro-batches that are divided.
     package let microBatches: Int
@@ -45,8 +46,8 @@ package struct WorkDivision: Equatable, Sendable {
         busiest(threads: threads) * workers * threads == microBatches
     }
 
-    /// What the numbers of ranks (`workers`) and threads cost, and which would be balanced; nil where
-    /// every worker has the same to do. The result has the same bits in any case.
+    /// What the numbers of ranks (`workers`) and threads cost, and which would be balanced; nil
+    /// where every worker has the same to do. The result has the same bits in any case.
     package func imbalance(threads: Int) -> String? {
         let count = workers * threads
         guard !isBalanced(threads: threads) else { return nil }
@@ -55,9 +56,10 @@ package struct WorkDivision: Equatable, Sendable {
         let cost = (Double(busiest) / mean * 100).rounded() / 100
         let problem =
             count > microBatches
-            ? "more workers than micro-batches: \(count - microBatches) of \(count) have nothing to do"
-            : "\(microBatches) micro-batches over \(count) workers: the busiest has \(busiest), so a "
-                + "step takes \(cost) times as long as if the work were even"
+            ? "more workers than micro-batches: "
+                + "\(count - microBatches) of \(count) have nothing to do"
+            : "\(microBatches) micro-batches over \(count) workers: the busiest has \(busiest), so "
+                + "a step takes \(cost) times as long as if the work were even"
         let balanced = (1...microBatches).flatMap { ranks in
             (1...(microBatches / ranks)).compactMap { threads in
                 Self(microBatches: microBatches, workers: ranks).isBalanced(threads: threads)

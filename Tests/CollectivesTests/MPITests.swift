@@ -12,7 +12,8 @@ private func sample(rank: Int, index: Int) -> Float {
     return fraction * Float(sign: .plus, exponent: Int(state & 31) - 16, significand: 1)
 }
 
-/// The sum of leaves by the recursive definition: left is the largest power of two below their number.
+/// The sum of leaves by the recursive definition: left is the largest power of two below their
+/// number.
 private func treeSum(_ leaves: Range<Int>, _ leaf: (Int) -> Float) -> Float {
     guard leaves.count > 1 else { return leaf(leaves.lowerBound) }
     var left = 1
@@ -115,7 +116,10 @@ struct MPITests {
 
     @Test(arguments: [
         ["OMPI_COMM_WORLD_SIZE": "2"], ["PMIX_RANK": "1"], ["PMI_RANK": "0", "PMI_SIZE": "2"],
-        ["SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2"],
+        [
+            "SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_JOBID": "3",
+            "SLURM_JOB_ID": "3", "SLURM_PROCID": "0", "SLURM_NODELIST": "node0",
+        ],
     ])
     func aLauncherThatMadeSingletonsIsCaught(environment: [String: String]) throws {
         let result = try Probe.runAlone(environment, 1 << 20, "sum", 16, 1)
@@ -124,7 +128,8 @@ struct MPITests {
         #expect(result.output.isEmpty)
     }
 
-    /// Ranks dealt out in turn to two machines (host names of their own): neighbours share a machine.
+    /// Ranks dealt out in turn to two machines (host names of their own): neighbours share a
+    /// machine.
     @Test(.enabled(if: geteuid() == 0, "only root may give processes host names of their own"))
     func ranksAreNumberedByHost() throws {
         let rename = "hostname node$((OMPI_COMM_WORLD_RANK % 2)); exec \"$@\""

@@ -66,7 +66,8 @@ struct WorkDivisionTests {
         }
     }
 
-    /// A run is whole subtrees when it starts at a multiple of its power-of-two length or its limit.
+    /// A run is whole subtrees when it starts at a multiple of its power-of-two length or its
+    /// limit.
     @Test func everyWorkerOwnsWholeSubtrees() {
         for microBatches in 1...40 {
             for workers in 1...12 {
