@@ -52,6 +52,9 @@ let package = Package(
 
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: machine),
         .testTarget(
+            name: "TokenDataTests", dependencies: ["TokenData", "Host", "Kernels"],
+            swiftSettings: machine),
+        .testTarget(
             name: "ModelTests", dependencies: ["Model", "Checkpointing"],
             resources: [.copy("Golden")], swiftSettings: machine),
         .testTarget(

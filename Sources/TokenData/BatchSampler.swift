@@ -1,9 +1,11 @@
 import Host
 import Kernels
 
-/// Which windows of the training split a step sees: a pure function of (seed, step, sequence index).
+/// Which windows of the training split a step sees: a pure function of (seed, step, sequence
+/// index).
 ///
-/// Nothing is remembered between steps, so every rank, thread and resumed run finds the same windows.
+/// Nothing is remembered between steps, so every rank, thread and resumed run finds the same
+/// windows.
 package struct BatchSampler: Sendable {
     package let shard: TokenShard
     /// The tokens of a window, T.
@@ -31,8 +33,8 @@ package struct BatchSampler: Sendable {
         return Int(word.multipliedFullWidth(by: UInt64(shard.count - blockSize)).high)
     }
 
-    /// Writes the windows of `sequences` of the global batch; the target of a token is the next one.
-    /// Allocates nothing.
+    /// Writes the windows of `sequences` of the global batch; the target of a token is the next
+    /// one. Allocates nothing.
     ///
     /// - Parameters:
     ///   - inputs: `[sequences, T]`.

@@ -2,8 +2,8 @@ import Host
 
 /// The windows of a split on which a model is scored, always the same ones in the same order.
 ///
-/// Windows start at 0, T, 2T, …; one needs T + 1 tokens, and an incomplete one is dropped. Of W windows
-/// N are numbers floor(i·W/N), i in 0..<N.
+/// Windows start at 0, T, 2T, …; one needs T + 1 tokens, and an incomplete one is dropped. Of W
+/// windows N are numbers floor(i·W/N), i in 0..<N.
 package struct EvaluationWindows: Sendable {
     package let shard: TokenShard
     /// The tokens of a window, T.

@@ -5,7 +5,8 @@ import Host
 enum Gzip {
     /// The unpacked content of an open file.
     ///
-    /// - Throws: exit code 65 where it is no gzip file or is damaged, 66 where gzip is not installed.
+    /// - Throws: exit code 65 where it is no gzip file or is damaged, 66 where gzip is not
+    ///   installed.
     static func unpack(_ descriptor: Int32, _ path: String, limit: Int) throws(Failure) -> [UInt8] {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0, fcntl(ends[0], F_SETFD, FD_CLOEXEC) == 0,
@@ -24,7 +25,7 @@ enum Gzip {
             try TextSource.bytes(of: ends[0], path, limit: limit)
         }
         close(ends[0])  // ends gzip too, where reading stopped early
-        var status: Int32 = 0
+        var status: Int32 = -1  // stays so where something else took the process's end
         while waitpid(process, &status, 0) < 0 && errno == EINTR {}
         let bytes = try content.get()
         guard status == 0 else {

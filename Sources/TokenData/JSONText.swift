@@ -1,5 +1,5 @@
-/// The little of JSON that is written here. It is ASCII throughout, so that no reader has to guess an
-/// encoding and no combining character joins the quote in front of it.
+/// The little of JSON that is written here. It is ASCII throughout, so that no reader has to guess
+/// an encoding and no combining character joins the quote in front of it.
 package enum JSONText {
     /// A string in quotes; what is not printable ASCII becomes `\uXXXX`, in surrogate pairs where
     /// one unit is not enough (RFC 8259, section 7).

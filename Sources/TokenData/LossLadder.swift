@@ -1,10 +1,12 @@
 import Glibc
 
-/// What models that only count reach, in nats per token: the rungs that a training run should climb.
+/// What models that only count reach, in nats per token: the rungs that a training run should
+/// climb.
 ///
 /// Counts of the training split plus one, scored on the validation split:
-/// -ln((count(context, token) + 1) / (count(context) + V)), the mean over every validation token that has
-/// a whole context before it in the split; count(context) counts contexts that a token follows.
+/// -ln((count(context, token) + 1) / (count(context) + V)), the mean over every validation token
+/// that has a whole context before it in the split; count(context) counts contexts that a token
+/// follows.
 package struct LossLadder: Equatable, Sendable {
     /// ln V.
     package let uniform: Double
@@ -13,7 +15,8 @@ package struct LossLadder: Equatable, Sendable {
     package let trigram: Double
 
     /// - Precondition: at least three tokens in each split, ids below `vocabularySize`.
-    init(training: ArraySlice<UInt16>, validation: ArraySlice<UInt16>, vocabularySize: Int) {
+    package init(training: ArraySlice<UInt16>, validation: ArraySlice<UInt16>, vocabularySize: Int)
+    {
         precondition(training.count >= 3 && validation.count >= 3, "a trigram needs three tokens")
         func loss(order: Int) -> Double {
             LossLadder.loss(

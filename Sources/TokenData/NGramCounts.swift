@@ -1,7 +1,8 @@
 /// How often runs of n tokens stand in a text, for those runs that will be asked for.
 ///
-/// Where all V^n runs fit into `denseLimit` they are an array; elsewhere a hash table of the runs that the
-/// validation split holds, so that memory is bounded by its length whatever the vocabulary is.
+/// Where all V^n runs fit into `denseLimit` they are an array; elsewhere a hash table of the runs
+/// that the validation split holds, so that memory is bounded by its length whatever the vocabulary
+/// is.
 struct NGramCounts {
     /// 64 MiB of counts.
     static let denseLimit = 1 << 24
@@ -16,7 +17,8 @@ struct NGramCounts {
 
     /// Counts in `training` the runs of `order` tokens that `asked` holds.
     ///
-    /// - Precondition: order 1 to 3; ids below `vocabularySize`, at most 2^16; fewer than 2^32 tokens.
+    /// - Precondition: order 1 to 3; ids below `vocabularySize`, at most 2^16; fewer than 2^32
+    ///   tokens.
     init(
         order: Int, vocabularySize: Int, training: ArraySlice<UInt16>, asked: ArraySlice<UInt16>
     ) {
@@ -49,7 +51,7 @@ struct NGramCounts {
         var run: UInt64 = 0
         var seen = 0
         for token in tokens {
-            // No overflow: run <= 2^48 - 1, so the sum is at most (2^48 - 1) 2^16 + 2^16 - 1 = 2^64 - 1.
+            // No overflow: the run is at most 2^48 - 1, and (2^48 - 1) 2^16 + 2^16 - 1 = 2^64 - 1.
             run = (run &* vocabularySize &+ UInt64(token)) % modulus
             seen += 1
             if seen >= order { body(&self, run) }

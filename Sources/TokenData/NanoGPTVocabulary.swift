@@ -3,9 +3,9 @@ import Host
 /// The vocabulary that nanoGPT's `prepare.py` pickles beside its tokens:
 /// `{'vocab_size': n, 'itos': {id: character}, 'stoi': {character: id}}`.
 ///
-/// A reader for exactly that: the opcodes that `pickle.dump` of protocols 2 to 5 writes for a dict of
-/// strings and small integers, and nothing that calls, imports or refers back to a container. So a
-/// pickle cannot run anything here, and memory is bounded by the file's size, which is limited.
+/// A reader for exactly that: the opcodes that `pickle.dump` of protocols 2 to 5 writes for a dict
+/// of strings and small integers, and nothing that calls, imports or refers back to a container. So
+/// a pickle cannot run anything here, and memory is bounded by the file's size, which is limited.
 enum NanoGPTVocabulary {
     /// Over twice what the largest vocabulary takes (about 25 bytes a character).
     static let largestFileBytes = 4 << 20
@@ -20,7 +20,7 @@ enum NanoGPTVocabulary {
                 path,
                 "it has \(file.bytes.count) bytes, and at most \(largestFileBytes) are expected")
         }
-        var reader = PickleReader(path: path, bytes: file.bytes)
+        var reader = PickleReader(file)
         let entries = try reader.read()
         func field(_ name: String) throws(Failure) -> PickleReader.Value {
             guard let entry = entries.last(where: { $0.key == .text(name) }) else {

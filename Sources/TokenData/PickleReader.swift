@@ -1,6 +1,7 @@
 import Host
 
-/// The stack machine of Python's pickle, as far as a dict of strings, integers and such dicts needs it.
+/// The stack machine of Python's pickle, as far as a dict of strings, integers and such dicts needs
+/// it.
 struct PickleReader {
     enum Value: Equatable {
         case integer(Int)
@@ -15,20 +16,23 @@ struct PickleReader {
         let value: Value
     }
 
+    /// The dict itself, itos and stoi. A dict of dicts of dicts … would be taken apart recursively.
+    private static let mostDictionaries = 3
     /// Twice what two dicts of the largest vocabulary need when they are written in one batch.
     private static let deepestStack = 1 << 18
 
-    let path: String
-    let bytes: UnsafeRawBufferPointer
+    private let file: MappedFile
     private var position = 0
     private var stack: [Value] = []
+    private var dictionaryCount = 0
     /// What was memoized, nil for containers: nothing refers back to those here.
     private var memo: [Value?] = []
 
-    init(path: String, bytes: UnsafeRawBufferPointer) {
-        self.path = path
-        self.bytes = bytes
+    init(_ file: MappedFile) {
+        self.file = file
     }
+
+    private var bytes: UnsafeRawBufferPointer { file.bytes }
 
     /// The entries of the one dictionary that the pickle is.
     ///
@@ -55,7 +59,12 @@ struct PickleReader {
         switch opcode {
         case 0x80: _ = try checkedProtocol()
         case 0x95: _ = try integer(bytes: 8)  // FRAME: a hint of the length for buffered readers
-        case UInt8(ascii: "}"): stack.append(.dictionary([]))
+        case UInt8(ascii: "}"):
+            dictionaryCount += 1
+            guard dictionaryCount <= PickleReader.mostDictionaries else {
+                throw failure("it has more than \(PickleReader.mostDictionaries) dictionaries")
+            }
+            stack.append(.dictionary([]))
         case UInt8(ascii: "("): stack.append(.mark)
         case UInt8(ascii: "K"): stack.append(.integer(try integer(bytes: 1)))
         case UInt8(ascii: "M"): stack.append(.integer(try integer(bytes: 2)))
@@ -77,12 +86,13 @@ struct PickleReader {
             try setItems(from: mark)
         default:
             throw failure(
-                "opcode 0x\([opcode].hexadecimal) at byte \(position - 1) is for more than strings, "
-                    + "numbers and dictionaries")
+                "opcode 0x\([opcode].hexadecimal) at byte \(position - 1) is for more than "
+                    + "strings, numbers and dictionaries")
         }
     }
 
-    /// Moves the keys and values at the top of the stack, from `first` on, into the dict below them.
+    /// Moves the keys and values at the top of the stack, from `first` on, into the dict below
+    /// them.
     private mutating func setItems(from first: Int) throws(Failure) {
         let items = Array(stack[first...])
         stack.removeSubrange(first...)
@@ -141,5 +151,5 @@ struct PickleReader {
         return (0..<count).reduce(0) { $0 | Int(bytes[position + $1]) << (8 * $1) }
     }
 
-    private func failure(_ why: String) -> Failure { .damagedPickle(path, why) }
+    private func failure(_ why: String) -> Failure { .damagedPickle(file.path, why) }
 }

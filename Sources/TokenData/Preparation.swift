@@ -3,9 +3,10 @@ import Host
 
 /// Text → tokens → two shards and a vocabulary, once.
 ///
-/// The split is nanoGPT's: the first int(0.9 n) tokens are the training split. A file that is already there
-/// is never replaced: one with the same content counts as done, so that an interrupted preparation goes
-/// on when it is started again; another content is refused before anything is written.
+/// The split is nanoGPT's: the first int(0.9 n) tokens are the training split. A file that is
+/// already there is never replaced: one with the same content counts as done, so that an
+/// interrupted preparation goes on when it is started again; another content is refused before
+/// anything is written.
 package enum Preparation {
     /// Fewer would leave a validation split that says nothing.
     static let fewestTokens = 100
@@ -15,9 +16,9 @@ package enum Preparation {
     /// - Parameters:
     ///   - paths: files, folders, `-` for the standard input; `.gz` is unpacked.
     ///   - directory: where the dataset goes; it is made where it is missing.
-    /// - Throws: exit code 64 without paths, 66 for a missing text, 65 for one that is empty, too short
-    ///   or (for `char`) not UTF-8, 73 where the directory holds another dataset, 73, 74 or 77 where it
-    ///   cannot be written.
+    /// - Throws: exit code 64 without paths, 66 for a missing text, 65 for one that is empty, too
+    ///   short or (for `char`) not UTF-8, 73 where the directory holds another dataset, 73, 74 or
+    ///   77 where it cannot be written.
     package static func run(
         _ paths: [String], tokenizer kind: Tokenizer.Kind, into directory: String
     ) throws(Failure) -> PreparationSummary {
@@ -29,13 +30,14 @@ package enum Preparation {
         guard tokens.count >= fewestTokens else {
             throw Failure(
                 .damaged,
-                "the text is too short: it has \(tokens.count) tokens, and at least \(fewestTokens) "
-                    + "are needed for a training and a validation split; give a longer text")
+                "the text is too short: it has \(tokens.count) tokens, and at least "
+                    + "\(fewestTokens) are needed for a training and a validation split; "
+                    + "give a longer text")
         }
         let middle = Int(Double(tokens.count) * 0.9)
-        // Two arrays, one after the other: the whole is given up before the ladder is climbed.
-        let splits = (train: Array(tokens[..<middle]), validation: Array(tokens[middle...]))
-        return try publish(splits, tokenizer, textBytes: textBytes, into: directory)
+        return try publish(
+            train: tokens[..<middle], validation: tokens[middle...], tokenizer,
+            textBytes: textBytes, into: directory)
     }
 
     /// The tokens of all texts joined, and the tokenizer that made them.
@@ -62,8 +64,8 @@ package enum Preparation {
             guard characters.count <= Tokenizer.largestVocabulary else {
                 throw Failure(
                     .damaged,
-                    "the text has \(characters.count) different characters, and 16-bit tokens name at "
-                        + "most \(Tokenizer.largestVocabulary); use --tokenizer byte")
+                    "the text has \(characters.count) different characters, and 16-bit tokens "
+                        + "name at most \(Tokenizer.largestVocabulary); use --tokenizer byte")
             }
             let tokenizer = Tokenizer(characters: characters)
             for text in texts {
@@ -74,14 +76,13 @@ package enum Preparation {
     }
 
     private static func publish(
-        _ splits: (train: [UInt16], validation: [UInt16]), _ tokenizer: Tokenizer, textBytes: Int,
-        into directory: String
+        train: ArraySlice<UInt16>, validation: ArraySlice<UInt16>, _ tokenizer: Tokenizer,
+        textBytes: Int, into directory: String
     ) throws(Failure) -> PreparationSummary {
         let size = tokenizer.vocabularySize
         let vocabulary = "\(directory)/\(TokenDataset.vocabularyName)"
         let shards = [
-            ("\(directory)/val.shard", splits.validation),
-            ("\(directory)/train.shard", splits.train),
+            ("\(directory)/val.shard", validation), ("\(directory)/train.shard", train),
         ]
         try PublishedFile.makeDirectory(directory)
         for name in ["train.bin", "val.bin", TokenDataset.pickledVocabularyName]
@@ -90,12 +91,14 @@ package enum Preparation {
         }
         var isVocabularyMissing = true
         if isThere(vocabulary) {
-            guard try MappedFile.text(vocabulary) == tokenizer.json + "\n" else {
+            let file = try MappedFile(vocabulary)
+            defer { withExtendedLifetime(file) {} }
+            guard file.bytes.elementsEqual((tokenizer.json + "\n").utf8) else {
                 throw Failure.holdsAnotherDataset(directory, vocabulary)
             }
             isVocabularyMissing = false
         }
-        var missing: [(String, [UInt16])] = []
+        var missing: [(String, ArraySlice<UInt16>)] = []
         for (path, tokens) in shards {
             if !isThere(path) {
                 missing.append((path, tokens))
@@ -110,8 +113,7 @@ package enum Preparation {
         }
         return PreparationSummary(
             directory: directory, isUpToDate: !isVocabularyMissing && missing.isEmpty,
-            tokenizer: tokenizer, textBytes: textBytes, train: splits.train,
-            validation: splits.validation)
+            tokenizer: tokenizer, textBytes: textBytes, train: train, validation: validation)
     }
 
     private static func isThere(_ path: String) -> Bool { access(path, F_OK) == 0 }
@@ -134,8 +136,8 @@ extension SourceText {
                 "\(name) is not UTF-8 text: byte \(offset) is 0x\([bytes[offset]].hexadecimal); "
                     + (isPacked
                         ? "it looks like a gzip file: unpack it, or let its name end in .gz"
-                        : "convert it (iconv --to-code UTF-8), or use --tokenizer byte, which takes "
-                            + "any bytes"))
+                        : "convert it (iconv --to-code UTF-8), or use --tokenizer byte, "
+                            + "which takes any bytes"))
         }
     }
 }
@@ -144,7 +146,7 @@ extension Failure {
     fileprivate static func holdsAnotherDataset(_ directory: String, _ path: String) -> Failure {
         Failure(
             .cannotCreate,
-            "'\(directory)' already holds another dataset: '\(path)' is not what this text gives, and "
-                + "nothing is overwritten; choose another --out, or remove it first")
+            "'\(directory)' already holds another dataset: '\(path)' is not what this text "
+                + "gives, and nothing is overwritten; choose another --out, or remove it first")
     }
 }

@@ -17,7 +17,7 @@ package struct PreparationSummary: CustomStringConvertible, Sendable {
 
     init(
         directory: String, isUpToDate: Bool, tokenizer: Tokenizer, textBytes: Int,
-        train: [UInt16], validation: [UInt16]
+        train: ArraySlice<UInt16>, validation: ArraySlice<UInt16>
     ) {
         self.directory = directory
         self.isUpToDate = isUpToDate
@@ -30,7 +30,7 @@ package struct PreparationSummary: CustomStringConvertible, Sendable {
         sha256 = TokenDataset.digest(
             train: trainSHA256, validation: validationSHA256, tokenizer: tokenizer)
         ladder = LossLadder(
-            training: train[...], validation: validation[...],
+            training: train, validation: validation,
             vocabularySize: tokenizer.vocabularySize)
     }
 

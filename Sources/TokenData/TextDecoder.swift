@@ -1,7 +1,7 @@
 /// Tokens to text one at a time, for samples that are shown while they are made.
 ///
-/// The pieces joined are the text of all tokens at once: a character whose bytes have not all come is
-/// held back, at most three bytes of it.
+/// The pieces joined are the text of all tokens at once: a character whose bytes have not all come
+/// is held back, at most three bytes of it.
 package struct TextDecoder: Sendable {
     private let tokenizer: Tokenizer
     /// The first bytes of a character that is not complete; empty for `char`.
@@ -31,33 +31,20 @@ package struct TextDecoder: Sendable {
         return String(decoding: pending, as: UTF8.self)
     }
 
-    /// The number of last bytes that could still become one character (Unicode's table 3-7 of
-    /// well-formed byte sequences).
+    /// The number of last bytes that are a lead byte and too few bytes to follow it.
+    ///
+    /// Holding back what can become no character any more, as E0 80, does no harm: it is repaired
+    /// as a whole when the next byte shows that.
     private var unfinishedCount: Int {
         for count in 1...3 where count <= pending.count {
-            let bytes = pending.suffix(count)
-            let lead = bytes.first!
-            let length =
-                switch lead {
-                case 0xC2...0xDF: 2
-                case 0xE0...0xEF: 3
-                case 0xF0...0xF4: 4
-                default: 0
-                }
-            guard length > 0 else { continue }
-            let second: ClosedRange<UInt8> =
-                switch lead {
-                case 0xE0: 0xA0...0xBF
-                case 0xED: 0x80...0x9F
-                case 0xF0: 0x90...0xBF
-                case 0xF4: 0x80...0x8F
-                default: 0x80...0xBF
-                }
-            let rest = bytes.dropFirst()
-            let fits =
-                (rest.first.map { second.contains($0) } ?? true)
-                && rest.dropFirst().allSatisfy { (0x80...0xBF).contains($0) }
-            return fits && count < length ? count : 0
+            let byte = pending[pending.count - count]
+            switch byte {
+            case 0x80...0xBF: continue
+            case 0xC2...0xDF: return count < 2 ? count : 0
+            case 0xE0...0xEF: return count < 3 ? count : 0
+            case 0xF0...0xF4: return count
+            default: return 0
+            }
         }
         return 0
     }

@@ -7,19 +7,19 @@ struct SourceText: Sendable {
     let bytes: [UInt8]
 }
 
-/// Reads the texts that `prepare` is given: files, folders, `-` for the standard input; what ends in
-/// `.gz` is unpacked.
+/// Reads the texts that `prepare` is given: files, folders, `-` for the standard input; what ends
+/// in `.gz` is unpacked.
 ///
-/// A folder means all regular files in it and in its folders, sorted by path, without those whose names
-/// begin with a dot. Texts are joined in the order given, with nothing between them.
+/// A folder means all regular files in it and in its folders, sorted by path, without those whose
+/// names begin with a dot. Texts are joined in the order given, with nothing between them.
 enum TextSource {
     /// What all texts together may take; so no count of tokens reaches 2^32.
     static let largestTotalBytes = (1 << 32) - 1
     /// Folders inside folders; a link that leads back ends here.
     private static let deepestFolder = 32
 
-    /// - Throws: exit code 66 for a path that is missing, 77 for one that may not be read, 65 for texts
-    ///   that are empty together, too large or not unpackable.
+    /// - Throws: exit code 66 for a path that is missing, 77 for one that may not be read, 65 for
+    ///   texts that are empty together, too large or not unpackable.
     static func read(_ paths: [String]) throws(Failure) -> [SourceText] {
         var files: [String] = []
         for path in paths { try appendFiles(of: path, to: &files, depth: 0) }

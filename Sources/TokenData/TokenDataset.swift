@@ -3,8 +3,9 @@ import Host
 
 /// What a model is trained and scored on: two splits and the tokenizer that made them.
 ///
-/// A directory of `causalgen prepare` (`train.shard`, `val.shard`, `vocabulary.json`), or one of nanoGPT
-/// (`train.bin`, `val.bin` with its `meta.pkl`, or our `vocabulary.json`); a `.bin` may be llm.c's.
+/// A directory of `causalgen prepare` (`train.shard`, `val.shard`, `vocabulary.json`), or one of
+/// nanoGPT (`train.bin`, `val.bin` with its `meta.pkl`, or our `vocabulary.json`); a `.bin` may be
+/// llm.c's.
 package struct TokenDataset: Sendable {
     static let vocabularyName = "vocabulary.json"
     static let pickledVocabularyName = "meta.pkl"
@@ -13,8 +14,8 @@ package struct TokenDataset: Sendable {
     package let tokenizer: Tokenizer
     package let train: TokenShard
     package let validation: TokenShard
-    /// SHA-256 of what is learned from: both splits' digests and the vocabulary, whatever the layout of
-    /// the files; 32 bytes.
+    /// SHA-256 of what is learned from: both splits' digests and the vocabulary, whatever the
+    /// layout of the files; 32 bytes.
     package let sha256: [UInt8]
 
     /// Opens and checks a dataset; every byte is read once.
@@ -64,10 +65,11 @@ package struct TokenDataset: Sendable {
         if besideBin && access(pickled, F_OK) == 0 {
             return try NanoGPTVocabulary.tokenizer(contentsOf: pickled)
         }
+        let theirs = besideBin ? ", or nanoGPT's '\(pickledVocabularyName)'" : ""
         throw Failure(
             .missingInput,
             "the data directory '\(directory)' has tokens but no vocabulary "
-                + "('\(vocabularyName)'\(besideBin ? ", or nanoGPT's '\(pickledVocabularyName)'" : "")); "
+                + "('\(vocabularyName)'\(theirs)); "
                 + "copy the one that they were made with, or \(cure("DIR"))")
     }
 

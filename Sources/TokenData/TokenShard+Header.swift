@@ -38,7 +38,7 @@ extension TokenShard {
     /// - Precondition: every id is below `vocabularySize`.
     /// - Throws: exit code 73 or 77 where the file cannot be made, 74 where it cannot be written.
     package static func write(
-        _ tokens: [UInt16], vocabularySize: Int, to path: String
+        _ tokens: ArraySlice<UInt16>, vocabularySize: Int, to path: String
     ) throws(Failure) {
         precondition((1...Tokenizer.largestVocabulary).contains(vocabularySize))
         precondition(tokens.allSatisfy { $0 < vocabularySize }, "a token beyond the vocabulary")
@@ -51,7 +51,7 @@ extension TokenShard {
     }
 
     /// SHA-256 of tokens as they lie in a file.
-    static func digest(of tokens: [UInt16]) -> [UInt8] {
+    static func digest(of tokens: ArraySlice<UInt16>) -> [UInt8] {
         withBytes(of: tokens) { SHA256.digest(of: $0) }
     }
 
@@ -59,9 +59,10 @@ extension TokenShard {
     ///
     /// - Throws: exit code 66 or 77 where it cannot be read.
     static func holds(
-        _ tokens: [UInt16], vocabularySize: Int, at path: String
+        _ tokens: ArraySlice<UInt16>, vocabularySize: Int, at path: String
     ) throws(Failure) -> Bool {
         let file = try MappedFile(path)
+        defer { withExtendedLifetime(file) {} }
         return withBytes(of: tokens) { tokens in
             let header = Header.bytes(for: tokens, vocabularySize: vocabularySize)
             return file.bytes.count == header.count + tokens.count
@@ -73,9 +74,9 @@ extension TokenShard {
 
     /// Tokens as they lie in a file: little-endian.
     private static func withBytes<Result>(
-        of tokens: [UInt16], _ body: (UnsafeRawBufferPointer) -> Result
+        of tokens: ArraySlice<UInt16>, _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result {
-        let tokens = UInt16(1).littleEndian == 1 ? tokens : tokens.map(\.littleEndian)
+        let tokens = UInt16(1).littleEndian == 1 ? tokens : ArraySlice(tokens.map(\.littleEndian))
         return tokens.withUnsafeBytes(body)
     }
 }
@@ -175,12 +176,13 @@ extension TokenShard.Header {
     ) throws(Failure) -> Int {
         let found = file.bytes.count
         let expected = count.multipliedReportingOverflow(by: 2)
+        let size =
+            expected.overflow ? "over 2^64" : "\(expected.partialValue &+ UInt64(headerBytes))"
         guard !expected.overflow, UInt64(found - headerBytes) == expected.partialValue else {
             throw Failure.damagedShard(
                 file.path,
                 "its header announces \(count) tokens, which is a file of "
-                    + "\(expected.overflow ? "over 2^64" : "\(expected.partialValue &+ UInt64(headerBytes))")"
-                    + " bytes, and it has \(found)")
+                    + "\(size) bytes, and it has \(found)")
         }
         return Int(count)
     }

@@ -2,10 +2,10 @@ import Host
 
 /// The tokens of one split in a file that is mapped, never loaded whole.
 ///
-/// Three layouts are read, little-endian uint16 tokens all of them: ours (`TokenShard+Header.swift`),
-/// nanoGPT's bare `.bin`, and llm.c's `.bin` with 256 int32 in front. Opening reads every byte once:
-/// the size, every field of the header, the digest and every id are checked, so that training meets
-/// no surprise.
+/// Three layouts are read, little-endian uint16 tokens all of them: ours
+/// (`TokenShard+Header.swift`), nanoGPT's bare `.bin`, and llm.c's `.bin` with 256 int32 in front.
+/// Opening reads every byte once: the size, every field of the header, the digest and every id are
+/// checked, so that training meets no surprise.
 package final class TokenShard: Sendable {
     package enum Layout: String, Sendable {
         case causalgen
@@ -98,7 +98,8 @@ extension Failure {
     static func damagedShard(_ path: String, _ why: String) -> Failure {
         Failure(
             .damaged,
-            "the token shard '\(path)' cannot be used: \(why); it was cut, changed or is of another "
-                + "program: write it anew with 'causalgen prepare --text FILE --out DIR'")
+            "the token shard '\(path)' cannot be used: \(why); it was cut, changed or is "
+                + "of another program: write it anew with 'causalgen prepare --text FILE --out DIR'"
+        )
     }
 }

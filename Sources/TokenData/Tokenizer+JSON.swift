@@ -65,6 +65,7 @@ extension Tokenizer {
     /// - Throws: exit code 65 where it is damaged, 66 where it is missing.
     package init(contentsOf path: String) throws(Failure) {
         let file = try MappedFile(path)
+        defer { withExtendedLifetime(file) {} }
         guard file.bytes.count <= Tokenizer.largestJSONBytes else {
             throw Failure.damagedVocabulary(
                 "'\(path)'",
@@ -77,7 +78,8 @@ extension Tokenizer {
         try self.init(json: json, from: "'\(path)'")
     }
 
-    /// A tokenizer from strings of any origin: each must be one character, and none may stand twice.
+    /// A tokenizer from strings of any origin: each must be one character, and none may stand
+    /// twice.
     init(checking strings: [String], from source: String) throws(Failure) {
         guard (1...Tokenizer.largestVocabulary).contains(strings.count) else {
             throw Failure.damagedVocabulary(

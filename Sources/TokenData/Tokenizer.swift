@@ -2,8 +2,8 @@ import Host
 
 /// Text to token ids and back: one token a character, or one a byte.
 ///
-/// The characters are Unicode scalars, Python's characters; sorted they are the vocabulary of nanoGPT's
-/// `sorted(list(set(text)))`.
+/// The characters are Unicode scalars, Python's characters; sorted they are the vocabulary of
+/// nanoGPT's `sorted(list(set(text)))`.
 package struct Tokenizer: Equatable, Sendable {
     package enum Kind: String, CaseIterable, Sendable {
         case char
@@ -65,9 +65,9 @@ package struct Tokenizer: Equatable, Sendable {
             guard let id = id(of: character) else {
                 throw Failure(
                     .damaged,
-                    "\(characterName(character)), character \(tokens.count + 1) of \(source), is not "
-                        + "among the \(vocabularySize) characters that the model was trained on; "
-                        + "remove or replace it, or train on data of "
+                    "\(characterName(character)), character \(tokens.count + 1) of \(source), "
+                        + "is not among the \(vocabularySize) characters that the "
+                        + "model was trained on; remove or replace it, or train on data of "
                         + "'causalgen prepare --tokenizer byte', which knows every text")
             }
             tokens.append(id)

@@ -27,6 +27,10 @@ struct WorkDivisionTests {
         #expect(fold((0..<7).map { "\($0)." }) == "(((0.1.)(2.3.))((4.5.)6.))")
     }
 
+    @Test func aTreeHasOneAdditionLessThanLeaves() {
+        for count in 1...70 { #expect(CanonicalTree.additions(count: count).count == count - 1) }
+    }
+
     /// Threads fold their runs, then ranks fold their threads' sums, then the ranks'.
     @Test func everyDivisionMakesOneAndTheSameTree() {
         for microBatches in 1...40 {
