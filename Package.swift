@@ -52,6 +52,8 @@ let package = Package(
 
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: machine),
         .testTarget(
+            name: "ProgramTests", dependencies: ["causalgen"], swiftSettings: machine),
+        .testTarget(
             name: "TokenDataTests", dependencies: ["TokenData", "Host", "Kernels"],
             swiftSettings: machine),
         .testTarget(

@@ -2,7 +2,7 @@ import Glibc
 
 /// Writes a file so that a reader sees the old content or the new, never a part.
 ///
-/// States: a temporary name in the same directory (host, pid, counter; O_EXCL) → written, every
+/// States: a temporary name in the same directory (host, pid; O_EXCL) → written, every
 /// call checked → fsync → close → rename over the final name → fsync of the directory. On any
 /// failure the temporary is removed and the final name is as it was.
 package enum PublishedFile {

@@ -1,0 +1,82 @@
+import Foundation
+import Testing
+
+/// A run as a user sees it: files, resume, evaluation.
+@Suite struct RunTests {
+    /// A run that was stopped and goes on ends with the bits of one that was not, on other workers.
+    @Test(arguments: [1, 2, 3]) func resumeIsExact(_ stop: Int) throws {
+        let place = try Workplace()
+        let whole = try Program.run(place.train("--dropout", "0.2"))
+        let common = ["--dropout", "0.2", "--run-name", "parts", "--lr-decay-steps", "4"]
+        let first = try Program.run(place.train() + common + ["--max-steps", "\(stop)"])
+        #expect(first.exitCode == 0)
+        let second = try Program.run(place.train() + common + ["--threads", "2"])
+        #expect(second.output.contains("at step \(stop)"), "\(second.output)\(second.errors)")
+        #expect(digest(second) == digest(whole))
+        #expect(digest(second) != digest(first))
+    }
+
+    /// Python's h5py and hashlib read the file and find the digest that the run printed.
+    @Test func h5pyFindsTheSameDigest() throws {
+        let place = try Workplace()
+        let result = try Program.run(place.train())
+        let script = """
+            import h5py, hashlib, sys
+            with h5py.File(sys.argv[1], "r") as f:
+                digest = hashlib.sha256()
+                for name in f["weights"].attrs["weight_names"]:
+                    digest.update(f["weights"][name.decode() if isinstance(name, bytes) else name][...]
+                                  .astype("<f4").tobytes())
+                print("weights sha256 " + digest.hexdigest())
+            """
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
+        process.arguments = ["-c", script, place.file("runs/tiny/step-00000004.h5")]
+        let output = Pipe()
+        process.standardOutput = output
+        try process.run()
+        let text = String(
+            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+        process.waitUntilExit()
+        #expect(text.split(separator: "\n").first == digest(result))
+    }
+
+    @Test func evaluationHasTheSameBitsOnTwoRanks() throws {
+        let place = try Workplace()
+        #expect(try Program.run(place.train()).exitCode == 0)
+        let words = ["eval", place.file("runs/tiny/last"), "--json"]
+        let alone = try Program.run(words)
+        let together = try Program.run(words, ranks: 2)
+        #expect(alone.exitCode == 0 && together.exitCode == 0)
+        #expect(alone.output.contains("\"loss\":"))
+        let plain = { (text: String) in text.filter { !$0.isWhitespace } }
+        #expect(plain(alone.output) == plain(together.output))
+    }
+
+    @Test func theConfigurationIsUsableAsAPresetAndSaysItsOrigins() throws {
+        let place = try Workplace()
+        let first = try Program.run(place.train())
+        let again = try Program.run([
+            "train", place.file("runs/tiny/config.yaml"), "--run-name", "copy",
+        ])
+        #expect(digest(again) == digest(first), "\(again.errors)")
+        let table = try Program.run(
+            place.train("--print-config", "--n_layer=2"), ["CAUSALGEN_BETA1": "0.8"])
+        #expect(table.output.contains("command line"))
+        #expect(table.output.contains("CAUSALGEN_BETA1"))
+        #expect(table.exitCode == 0)
+    }
+
+    @Test func metricsHaveRisingStepsAcrossAResume() throws {
+        let place = try Workplace()
+        _ = try Program.run(place.train("--log-interval", "1", "--max-steps", "3"))
+        _ = try Program.run(place.train("--log-interval", "1"))
+        let text = try String(
+            contentsOfFile: place.file("runs/tiny/metrics.jsonl"), encoding: .utf8)
+        let steps = try text.split(separator: "\n").map { line in
+            let object = try JSONSerialization.jsonObject(with: Data(line.utf8))
+            return try #require((object as? [String: Any])?["step"] as? Int)
+        }
+        #expect(steps == [1, 2, 3, 4])
+    }
+}
