@@ -6,7 +6,10 @@ import PackageDescription
 // Every rank compares its own processor with this at start (Host/Processor.swift).
 #if arch(x86_64)
     let processor = ProcessInfo.processInfo.environment["CAUSALGEN_MARCH"] ?? "x86-64-v3"
-    let machine: [SwiftSetting] = [.unsafeFlags(["-Xcc", "-march=\(processor)"])]
+    let isBaseline = processor != "x86-64" && processor != "x86-64-v2"
+    let machine: [SwiftSetting] =
+        [.unsafeFlags(["-Xcc", "-march=\(processor)"])]
+        + (isBaseline ? [.define("NEEDS_AVX2")] : [])
 #else
     let machine: [SwiftSetting] = []
 #endif

@@ -24,15 +24,12 @@ package struct CheckpointDirectory: Sendable {
             guard FileManager.default.fileExists(atPath: path) else { return [] }
             throw Failure(.permission, "cannot list '\(path)'")
         }
-        return names.compactMap { name in
-            guard name.hasPrefix("step-"), name.hasSuffix(".h5") else { return nil }
-            return Int(name.dropFirst(5).dropLast(3))
-        }.sorted(by: >)
+        return names.compactMap(Self.step(ofName:)).sorted(by: >)
     }
 
-    /// What resuming from the newest valid checkpoint means: where it is, and which were passed over.
-    package struct Resumption: Sendable {
-        package let path: String
+    /// The newest valid checkpoint, and which newer files were passed over.
+    package struct Resumption {
+        package let reader: CheckpointReader
         /// One line for each newer file that was not valid.
         package let skipped: [String]
     }
@@ -45,8 +42,7 @@ package struct CheckpointDirectory: Sendable {
         for step in try steps() {
             let candidate = path(ofStep: step)
             do throws(Failure) {
-                _ = try CheckpointReader(candidate)
-                return Resumption(path: candidate, skipped: skipped)
+                return Resumption(reader: try CheckpointReader(candidate), skipped: skipped)
             } catch {
                 skipped.append(error.message)
             }
@@ -83,6 +79,17 @@ package struct CheckpointDirectory: Sendable {
         try PublishedFile.write("\(name)\n", to: "\(path)/\(hint)")
     }
 
+    /// The step that a hint names, if it names one.
+    package func step(hintedBy hint: String) -> Int? {
+        guard let text = try? MappedFile.text("\(path)/\(hint)") else { return nil }
+        return Self.step(ofName: text.trimmingCharacters(in: .whitespacesAndNewlines))
+    }
+
+    private static func step(ofName name: String) -> Int? {
+        guard name.hasPrefix("step-"), name.hasSuffix(".h5") else { return nil }
+        return Int(name.dropFirst(5).dropLast(3))
+    }
+
     /// Removes old checkpoints: all but the newest `keepLast` (at least two), the multiples of
     /// `keepEvery`, and `best`.
     package func retain(keepLast: Int, keepEvery: Int, best: Int?) throws(Failure) {
@@ -110,7 +117,7 @@ package struct CheckpointDirectory: Sendable {
             guard let newest = try CheckpointDirectory(path).newestValid() else {
                 throw Failure(.missingInput, "there is no checkpoint in '\(path)'")
             }
-            return newest.path
+            return newest.reader.path
         }
         let url = URL(fileURLWithPath: path)
         let name = url.lastPathComponent

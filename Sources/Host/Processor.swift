@@ -21,7 +21,7 @@ package enum Processor {
     ///
     /// - Throws: exit code 69.
     package static func check() throws(Failure) {
-        #if arch(x86_64)
+        #if NEEDS_AVX2
             let information = try MappedFile.text("/proc/cpuinfo")
             guard
                 let line = information.split(separator: "\n").first(where: {
@@ -34,7 +34,8 @@ package enum Processor {
                 throw Failure(
                     .unavailable,
                     "the processor of \(hostName()) lacks \(missing.joined(separator: ", ")), which "
-                        + "this program was built for; rebuild with CAUSALGEN_MARCH=x86-64")
+                        + "this program was built for; build it with CAUSALGEN_MARCH=x86-64, which is "
+                        + "slow and gives the same bits")
             }
         #endif
     }

@@ -40,8 +40,7 @@ package enum MatrixProduct {
     ///   - panels: [⌈columns/16⌉, depth, 16].
     ///   - output: Y with rows of `outputStride` >= `paddedWidth(columns)`; the padding becomes +0.
     ///   - bias: [columns], readable up to the padded width; added to every row.
-    ///   - residual: [R, columns] with rows of `outputStride`; may be `output` only where depth is
-    ///     at most one block.
+    ///   - residual: [R, columns] with rows of `outputStride`; not `output`, which holds partial sums.
     package static func multiply(
         _ input: UnsafePointer<Float>, rows: Int, inputStride: Int,
         panels: UnsafePointer<Float>, depth: Int, columns: Int,
@@ -52,6 +51,7 @@ package enum MatrixProduct {
             rows > 0 && depth > 0 && columns > 0, "a product needs rows, depth and columns")
         precondition(inputStride >= depth, "the rows of the input overlap")
         precondition(outputStride >= paddedWidth(columns), "the output rows lack their padding")
+        precondition(residual != UnsafePointer(output), "the residual would be overwritten")
         if rows == 1 {
             multiplyRow(
                 input, panels: panels, depth: depth, columns: columns, into: output, bias: bias,

@@ -33,9 +33,6 @@ package final class Activations: @unchecked Sendable {
     }
 
     package let sequences: Int
-    package let length: Int
-    /// R, the number of rows.
-    package var rows: Int { sequences * length }
     let stride: Int
     let hiddenStride: Int
     package let vocabularyStride: Int
@@ -54,7 +51,7 @@ package final class Activations: @unchecked Sendable {
     let maxima: Floats
     let sums: Floats
 
-    let gradients: Gradients
+    private let keptGradients: Gradients?
     let mixerScratch: Floats
     let activationScratch: Floats
     let productScratch: Floats
@@ -73,6 +70,13 @@ package final class Activations: @unchecked Sendable {
         let activated: Floats
     }
 
+    var gradients: Gradients {
+        guard let keptGradients else {
+            preconditionFailure("these activations were made for the forward pass only")
+        }
+        return keptGradients
+    }
+
     private let arena: Arena
 
     /// - Parameters:
@@ -80,11 +84,11 @@ package final class Activations: @unchecked Sendable {
     ///   - backward: whether a backward pass will follow; without one the blocks share their buffers.
     package init(_ configuration: ModelConfiguration, sequences: Int, backward: Bool) {
         self.sequences = sequences
-        length = configuration.blockSize
         stride = paddedWidth(configuration.width)
         hiddenStride = paddedWidth(configuration.hiddenWidth)
         vocabularyStride = paddedWidth(configuration.vocabulary)
-        let rows = sequences * configuration.blockSize
+        let length = configuration.blockSize
+        let rows = sequences * length
         let narrow = rows * stride
         let wide = rows * hiddenStride
 
@@ -98,15 +102,15 @@ package final class Activations: @unchecked Sendable {
                 statistics: (0..<4).map { _ in plan.reserve(rows) }
             )
         }
-        // Every block's entry is the one before's exit, so it has an own buffer even without backward.
-        let streams = (0...configuration.layers).map { layer in
-            backward || layer < 2 ? plan.reserve(narrow) : -1
+        // A block reads its entry while it writes its exit: without backward, two buffers in turn.
+        let streams = (0..<(backward ? configuration.layers + 1 : 2)).map { _ in
+            plan.reserve(narrow)
         }
         let normalizedOffset = plan.reserve(narrow)
         let logitsOffset = plan.reserve(rows * vocabularyStride)
         let rowOffsets = (0..<5).map { _ in plan.reserve(rows) }
-        let narrowGradients = (0..<4).map { _ in backward ? plan.reserve(narrow) : 0 }
-        let wideGradients = (0..<2).map { _ in backward ? plan.reserve(wide) : 0 }
+        let narrowGradients = (0..<(backward ? 4 : 0)).map { _ in plan.reserve(narrow) }
+        let wideGradients = (0..<(backward ? 2 : 0)).map { _ in plan.reserve(wide) }
         let mixerScratchOffset = plan.reserve(
             configuration.mixer.scratchCount(length: length, stride: stride))
         let activationScratchOffset = plan.reserve(
@@ -115,7 +119,7 @@ package final class Activations: @unchecked Sendable {
 
         arena = Arena(count: plan.count)
         let base = arena.floats
-        func stream(_ layer: Int) -> Floats { base + streams[backward ? layer : layer % 2] }
+        func stream(_ layer: Int) -> Floats { base + streams[layer % streams.count] }
         blocks = (0..<configuration.layers).map { layer in
             let offsets = blockOffsets[backward ? layer : 0]
             return Block(
@@ -138,10 +142,13 @@ package final class Activations: @unchecked Sendable {
         losses = base + rowOffsets[2]
         maxima = base + rowOffsets[3]
         sums = base + rowOffsets[4]
-        gradients = Gradients(
-            residual: base + narrowGradients[0], masked: base + narrowGradients[1],
-            normalized: base + narrowGradients[2], mixed: base + narrowGradients[3],
-            hidden: base + wideGradients[0], activated: base + wideGradients[1])
+        keptGradients =
+            backward
+            ? Gradients(
+                residual: base + narrowGradients[0], masked: base + narrowGradients[1],
+                normalized: base + narrowGradients[2], mixed: base + narrowGradients[3],
+                hidden: base + wideGradients[0], activated: base + wideGradients[1])
+            : nil
         mixerScratch = base + mixerScratchOffset
         activationScratch = base + activationScratchOffset
         productScratch = base + productScratchOffset

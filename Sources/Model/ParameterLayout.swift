@@ -72,8 +72,8 @@ package struct ParameterLayout: Sendable {
     /// Where the input part of the token embedding's gradient lies in a gradient arena.
     package let inputEmbedding: Range<Int>
 
-    /// The size of a gradient arena in Floats.
-    package var gradientCount: Int { inputEmbedding.upperBound }
+    /// The size of a gradient arena in Floats, a multiple of the granule.
+    package let gradientCount: Int
     /// The number of parameters: Floats without padding.
     package var parameterCount: Int { tensors.reduce(0) { $0 + $1.count } }
 
@@ -118,8 +118,9 @@ package struct ParameterLayout: Sendable {
             Segment(range: $0.offset..<$0.offset + paddedWidth($0.count), decays: $0.decays)
         }
         arenaCount = Self.granules(table.end)
-        let inputCount = Self.granules(configuration.vocabulary * width)
+        let inputCount = paddedWidth(configuration.vocabulary * width)
         inputEmbedding = arenaCount..<arenaCount + inputCount
+        gradientCount = arenaCount + Self.granules(inputCount)
     }
 
     /// The next multiple of the granule.

@@ -20,7 +20,7 @@ extension Setting {
         }.joined(separator: "\n\n")
     }
 
-    /// A text in lines of at most 80 columns behind a name of up to 26.
+    /// A text in lines of at most 78 columns behind a name of up to 26.
     private static func wrapped(_ text: String, after name: String) -> String {
         let indent = 28
         var lines: [String] = []
@@ -30,7 +30,7 @@ extension Setting {
             line = String(repeating: " ", count: indent)
         }
         for word in text.split(separator: " ") {
-            if line.count + word.count > 80 {
+            if line.count + word.count >= 78 {
                 lines.append(line)
                 line = String(repeating: " ", count: indent)
             }

@@ -14,7 +14,7 @@ package struct StepReport: Sendable {
     package var learningRate = 0.0
     /// Whether the gradient was clipped.
     package var isClipped = false
-    /// Wall time of the step, and the parts of it spent on the exchange between ranks and on the tokens.
+    /// Wall time of the step, and the part of it spent on the exchange between ranks.
     package var seconds = 0.0
     package var communicationSeconds = 0.0
 }
@@ -48,7 +48,7 @@ package final class Trainer: @unchecked Sendable {
     /// The sum of squares of every chunk of the gradient.
     private let chunkSums: UnsafeMutablePointer<Double>
 
-    /// The gradient of the present step, valid from `combine` on.
+    /// The gradient of the present step, valid from `combineThreads` on.
     private var gradient: UnsafeMutablePointer<Float>
     private var update = AdamW.Step(
         number: 1, learningRate: 0, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0,
@@ -154,8 +154,7 @@ package final class Trainer: @unchecked Sendable {
         report.learningRate = schedule.learningRate(after: completedSteps)
         update = AdamW.Step(
             number: completedSteps + 1, learningRate: report.learningRate,
-            beta1: configuration.beta1,
-            beta2: configuration.beta2, epsilon: configuration.epsilon,
+            beta1: configuration.beta1, beta2: configuration.beta2, epsilon: configuration.epsilon,
             weightDecay: configuration.weightDecay,
             gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
         workers.pool.run(updateWeights)
@@ -247,6 +246,7 @@ package final class Trainer: @unchecked Sendable {
         }
     }
 
+    /// AdamW on a thread's slice of the arena, tensor by tensor.
     private func updateWeights(worker number: Int) {
         let slice = slice(of: model.layout.arenaCount, number)
         for tensor in model.layout.segments {

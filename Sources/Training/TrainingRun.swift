@@ -18,6 +18,7 @@ final class TrainingRun {
     /// What checkpoints say; step and history go on.
     private var checkpoint: Checkpoint
     private var metrics: MetricsLog?
+    /// The best of the evaluations whose weights are in a checkpoint: what `best` names.
     private var best: Checkpoint.Record?
     private var lastTrainingLoss = Double.nan
     private let plan: RunPlan
@@ -48,11 +49,13 @@ final class TrainingRun {
         try start()
         var seconds = 0.0
         var stepsTimed = 0
+        var clippedSteps = 0
         while trainer.completedSteps < configuration.maxSteps {
             let report = try trainer.step()
             lastTrainingLoss = report.loss
             seconds += report.seconds
             stepsTimed += 1
+            clippedSteps += report.isClipped ? 1 : 0
             let step = trainer.completedSteps
             let isLast = step == configuration.maxSteps
             var validation: Evaluation?
@@ -60,8 +63,10 @@ final class TrainingRun {
                 validation = try evaluate()
             }
             if validation != nil || isLast || step % configuration.logInterval == 0 {
-                try log(report, validation, seconds: seconds / Double(stepsTimed))
-                (seconds, stepsTimed) = (0, 0)
+                try log(
+                    report, validation, seconds: seconds / Double(stepsTimed),
+                    clipFraction: Double(clippedSteps) / Double(stepsTimed))
+                (seconds, stepsTimed, clippedSteps) = (0, 0, 0)
             }
             if isLast || Self.isDue(step, configuration.saveInterval) { try save() }
         }
@@ -103,8 +108,8 @@ final class TrainingRun {
         if let resumed {
             checkpoint.created = resumed.created
             checkpoint.history = resumed.history
-            best = resumed.history.filter { !$0.validationLoss.isNaN }
-                .min { $0.validationLoss < $1.validationLoss }
+            let hinted = directory.step(hintedBy: "best")
+            best = resumed.history.first { $0.step == hinted }
         }
         try communicator.agree {
             guard isFirst else { return }
@@ -116,30 +121,32 @@ final class TrainingRun {
 
     /// Reads the checkpoint that `--resume` means into the trainer; nil at step 0.
     private func resume() throws(Failure) -> Checkpoint? {
-        let path: String
+        let reader: CheckpointReader
         switch configuration.resume {
         case "never":
             guard try directory.steps().isEmpty else {
                 throw Failure(
                     .cannotCreate,
-                    "'\(directory.path)' holds checkpoints, and --resume never overwrites nothing; "
+                    "'\(directory.path)' holds checkpoints, and --resume never leaves them alone; "
                         + "choose another --run-name, or --resume auto to go on")
             }
             return nil
         case "auto":
             guard let newest = try directory.newestValid() else { return nil }
             for line in newest.skipped { console.warn("passed over: \(line)") }
-            path = newest.path
-        case "last", "best": path = try directory.hinted(configuration.resume)
-        default: path = try CheckpointDirectory.file(named: configuration.resume)
+            reader = newest.reader
+        case "last", "best":
+            reader = try CheckpointReader(try directory.hinted(configuration.resume))
+        default:
+            reader = try CheckpointReader(
+                try CheckpointDirectory.file(named: configuration.resume))
         }
-        let reader = try CheckpointReader(path)
-        try requireSameRun(reader.checkpoint, path)
+        try requireSameRun(reader.checkpoint, reader.path)
         try reader.readWeights(trainer.model.layout, into: trainer.weights.floats)
         try reader.readMoments(
             trainer.model.layout, first: trainer.firstMoments.floats,
             second: trainer.secondMoments.floats)
-        console.say("resumed from \(path) at step \(reader.checkpoint.step)")
+        console.say("resumed from \(reader.path) at step \(reader.checkpoint.step)")
         return reader.checkpoint
     }
 
@@ -173,6 +180,14 @@ final class TrainingRun {
                 "'\(path)' was made with another \(differences.joined(separator: ", ")), so going on "
                     + "would not be the same run; give the same, or choose another --run-name")
         }
+        let changed = Setting.all.filter {
+            ![.place, .workers, .model].contains($0.group) && $0.read(old) != $0.read(configuration)
+        }.map {
+            "--\($0.name) \($0.read(old) ?? "default") -> \($0.read(configuration) ?? "default")"
+        }
+        if !changed.isEmpty {
+            console.warn("changed since '\(path)': \(changed.joined(separator: ", "))")
+        }
         guard found.step <= configuration.maxSteps else {
             throw Failure(
                 .configuration,
@@ -188,12 +203,11 @@ final class TrainingRun {
             step: trainer.completedSteps, trainingLoss: lastTrainingLoss,
             validationLoss: evaluation.loss)
         checkpoint.history.append(record)
-        if evaluation.loss < best?.validationLoss ?? .infinity { best = record }
         return evaluation
     }
 
     private func log(
-        _ report: StepReport, _ validation: Evaluation?, seconds: Double
+        _ report: StepReport, _ validation: Evaluation?, seconds: Double, clipFraction: Double
     ) throws(Failure) {
         guard communicator.rank == 0 else { return }
         let step = trainer.completedSteps
@@ -218,7 +232,7 @@ final class TrainingRun {
 
         var values: [(name: String, value: Double)] = [
             ("train/loss", report.loss), ("train/lr", report.learningRate),
-            ("train/grad_norm", report.gradientNorm),
+            ("train/grad_norm", report.gradientNorm), ("train/clip_fraction", clipFraction),
             ("perf/tokens_per_sec", tokensPerSecond), ("perf/step_ms", seconds * 1e3),
             ("perf/comm_ms", report.communicationSeconds * 1e3), ("perf/gflops", rate / 1e9),
             ("perf/peak_fraction", peak),
@@ -243,8 +257,11 @@ final class TrainingRun {
                 secondMoments: trainer.secondMoments.floats,
                 to: directory.path(ofStep: trainer.completedSteps))
             try directory.point("last", toStep: trainer.completedSteps)
-            if best?.step == trainer.completedSteps {
-                try directory.point("best", toStep: trainer.completedSteps)
+            if let record = checkpoint.history.last, record.step == trainer.completedSteps,
+                record.validationLoss < best?.validationLoss ?? .infinity
+            {
+                try directory.point("best", toStep: record.step)
+                best = record
             }
             try directory.retain(
                 keepLast: configuration.keepLast, keepEvery: configuration.keepEvery,

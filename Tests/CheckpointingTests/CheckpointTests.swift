@@ -4,7 +4,7 @@ import Host
 import Model
 import Testing
 
-@Suite struct CheckpointTests {
+@Suite final class CheckpointTests {
     let directory = NSTemporaryDirectory() + "causalgen-\(UUID().uuidString)"
     let layout: ParameterLayout
     let weights: Arena
@@ -23,6 +23,8 @@ import Testing
         layout.initialize(weights.floats, seed: 1)
         try PublishedFile.makeDirectory(directory)
     }
+
+    deinit { try? FileManager.default.removeItem(atPath: directory) }
 
     private func write(_ name: String) throws -> String {
         let path = "\(directory)/\(name)"
@@ -85,7 +87,7 @@ import Testing
         let newer = try write("step-00000006.h5")
         try Data([1, 2, 3]).write(to: URL(fileURLWithPath: newer))
         let found = try #require(try run.newestValid())
-        #expect(found.path.hasSuffix("step-00000005.h5"))
+        #expect(found.reader.path.hasSuffix("step-00000005.h5"))
         #expect(found.skipped.count == 1)
     }
 }

@@ -79,4 +79,30 @@ import Testing
         }
         #expect(steps == [1, 2, 3, 4])
     }
+
+    /// `best` names a checkpoint that is there, though evaluations come between saves and old
+    /// checkpoints go; a learning rate far too high makes an early one the best.
+    @Test func bestNamesACheckpointThatIsThere() throws {
+        let place = try Workplace()
+        let words = place.train(
+            "--max-steps", "12", "--save-interval", "2", "--eval-interval", "1", "--keep-last", "2",
+            "--learning-rate", "30", "--warmup-steps", "0", "--eval-windows", "all")
+        let result = try Program.run(words)
+        #expect(result.exitCode == 0, "\(result.errors)")
+        let names = Set(
+            try FileManager.default.contentsOfDirectory(atPath: place.file("runs/tiny")))
+        let best = try String(contentsOfFile: place.file("runs/tiny/best"), encoding: .utf8)
+        #expect(names.contains(best.trimmingCharacters(in: .newlines)))
+        #expect(names.contains("step-00000012.h5") && names.contains("step-00000010.h5"))
+        #expect(!names.contains("step-00000008.h5") || best.contains("step-00000008.h5"))
+        #expect(try Program.run(["eval", place.file("runs/tiny/best")]).exitCode == 0)
+    }
+
+    @Test func whatChangedIsSaidAtResume() throws {
+        let place = try Workplace()
+        _ = try Program.run(place.train("--max-steps", "2"))
+        let second = try Program.run(place.train("--learning-rate", "0.002"))
+        #expect(second.exitCode == 0)
+        #expect(second.errors.contains("--learning-rate 0.001 -> 0.002"), "\(second.errors)")
+    }
 }
