@@ -36,11 +36,20 @@ package final class CanonicalSum {
         self.activeRanks = activeRanks
         pieces = Self.pieces(count: count, ranks: communicator.size)
         additions = CanonicalTree.additions(count: activeRanks)
-        let others = activeRanks - (communicator.rank < activeRanks ? 1 : 0)
-        received = UnsafeMutableRawPointer.allocate(
-            byteCount: others * pieces[communicator.rank].count * MemoryLayout<Float>.stride,
-            alignment: 64
+        let received = Self.receivedCount(
+            count: count, rank: communicator.rank, ranks: communicator.size,
+            activeRanks: activeRanks)
+        self.received = UnsafeMutableRawPointer.allocate(
+            byteCount: received * MemoryLayout<Float>.stride, alignment: 64
         ).assumingMemoryBound(to: Float.self)
+    }
+
+    /// The Floats that a rank receives and keeps until they are added.
+    package static func receivedCount(
+        count: Int, rank: Int, ranks: Int, activeRanks: Int
+    ) -> Int {
+        let others = activeRanks - (rank < activeRanks ? 1 : 0)
+        return others * pieces(count: count, ranks: ranks)[rank].count
     }
 
     deinit { received.deallocate() }

@@ -3,7 +3,7 @@
 ///     w = w · (1 - rate · decay)
 ///     m = beta1 · m + (1 - beta1) · g
 ///     v = beta2 · v + (1 - beta2) · g²
-///     w = w - rate/(1 - beta1^t) · m / (sqrt(v)/sqrt(1 - beta2^t) + epsilon)
+///     w = w - rate/(1 - beta1^t) · m / (sqrt(v) · 1/sqrt(1 - beta2^t) + epsilon)
 ///
 /// Elementwise: any partition of an arena gives the same bits.
 package enum AdamW {
@@ -19,7 +19,7 @@ package enum AdamW {
         let squareWeight: Float
         /// rate/(1 - beta1^t).
         let rate: Float
-        /// sqrt(1 - beta2^t).
+        /// 1/sqrt(1 - beta2^t): its product is half the price of a quotient.
         let deviationCorrection: Float
         let epsilon: Float
         /// What every gradient is multiplied with: the clip factor.
@@ -40,7 +40,7 @@ package enum AdamW {
             self.beta2 = Float(beta2)
             squareWeight = Float(1 - beta2)
             rate = Float(learningRate / (1 - AdamW.power(beta1, number)))
-            deviationCorrection = Float((1 - AdamW.power(beta2, number)).squareRoot())
+            deviationCorrection = Float(1 / (1 - AdamW.power(beta2, number)).squareRoot())
             self.epsilon = Float(epsilon)
             self.gradientScale = gradientScale
         }
@@ -69,7 +69,8 @@ package enum AdamW {
                 .addingProduct(gradient, Vector(repeating: step.gradientWeight))
             let second = (secondMoments.vector(at: index) * step.beta2)
                 .addingProduct(gradient * gradient, Vector(repeating: step.squareWeight))
-            let deviation = second.squareRoot() / step.deviationCorrection + step.epsilon
+            let deviation = Vector(repeating: step.epsilon)
+                .addingProduct(second.squareRoot(), Vector(repeating: step.deviationCorrection))
             let weight = weights.vector(at: index) * retention
             weights.store(weight - step.rate * first / deviation, at: index)
             firstMoments.store(first, at: index)

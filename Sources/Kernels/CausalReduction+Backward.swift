@@ -2,170 +2,111 @@ extension CausalReduction {
     /// The gradient by the input, from the gradient by the output; written, not added to.
     ///
     /// - Parameters:
-    ///   - outputGradient: dy, [sequences, length, stride].
-    ///   - input: x, as `forward` had it, the same shape.
-    ///   - inputGradient: dx, the same shape; must overlap neither of the others.
-    ///   - scratch: `scratchCount(length:stride:)` Floats, whatever they hold.
+    ///   - outputGradient: dy [sequences · length, width], in panels.
+    ///   - input: x, as `forward` had it.
+    ///   - inputGradient: dx, as dy; must overlap neither of the others.
+    ///   - scratch: `scratchCount(length:)` Floats, whatever they hold.
     package func backward(
         outputGradient: UnsafePointer<Float>, input: UnsafePointer<Float>,
         into inputGradient: UnsafeMutablePointer<Float>,
-        sequences: Int, length: Int, stride: Int, scratch: UnsafeMutablePointer<Float>
+        sequences: Int, length: Int, width: Int, scratch: UnsafeMutablePointer<Float>
     ) {
-        precondition(sequences >= 0 && length > 0, "a sequence has at least one position")
-        precondition(stride > 0 && stride % vectorWidth == 0, "rows are whole vectors")
         precondition(
             UnsafePointer(inputGradient) != outputGradient && UnsafePointer(inputGradient) != input,
             "rows are read after their neighbours are written")
-        for sequence in 0..<sequences {
-            let start = sequence * length * stride
+        forEachColumnPanel(sequences: sequences, length: length, width: width) { start in
             let (dy, x, dx) = (outputGradient + start, input + start, inputGradient + start)
             switch operation {
-            case .max: backward(Maximum.self, dy, x, dx, length, stride, scratch)
-            case .min: backward(Minimum.self, dy, x, dx, length, stride, scratch)
-            case .mean: backward(Mean.self, dy, x, dx, length, stride, scratch)
+            case .max: backward(Maximum.self, dy, x, dx, length, scratch)
+            case .min: backward(Minimum.self, dy, x, dx, length, scratch)
+            case .mean: backward(Mean.self, dy, x, dx, length, scratch)
             }
         }
     }
 
-    /// One sequence: dy, x and dx are [length, stride].
+    /// Sixteen columns of one sequence: dy, x and dx are [length, 16].
+    @inline(__always)
     private func backward<Rule: ReductionRule>(
         _ rule: Rule.Type, _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
-        _ dx: UnsafeMutablePointer<Float>, _ length: Int, _ stride: Int,
-        _ scratch: UnsafeMutablePointer<Float>
+        _ dx: UnsafeMutablePointer<Float>, _ length: Int, _ scratch: UnsafeMutablePointer<Float>
     ) {
-        if length == 1 {
-            dx.update(from: dy, count: stride)
-        } else if context == .none {
-            Self.pairwiseBackward(rule, dy, x, dx, length, stride)
-        } else {
-            contextBackward(rule, dy, x, dx, length, stride, scratch)
+        switch context {
+        case .none: Self.pairwiseBackward(rule, dy, x, dx, length)
+        case .prefix: Self.prefixBackward(rule, dy, x, dx, length, scratch)
+        case .global: Self.globalBackward(rule, dy, x, dx, length)
         }
     }
 
     /// y[t] = r(x[t], x[t-1]), so that x[t] is the previous of y[t+1] and the current of y[t]:
     /// dx[t] = (part of dy[t+1]) + (part of dy[t]).
+    @inline(__always)
     private static func pairwiseBackward<Rule: ReductionRule>(
         _ rule: Rule.Type, _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
-        _ dx: UnsafeMutablePointer<Float>, _ length: Int, _ stride: Int
+        _ dx: UnsafeMutablePointer<Float>, _ length: Int
     ) {
-        var index = 0
-        while index < stride {
-            let later = Rule.toPrevious(
-                dy.vector(at: index &+ stride), x.vector(at: index &+ stride), x.vector(at: index))
-            dx.store(later + dy.vector(at: index), at: index)
-            index &+= vectorWidth
+        var (own, current) = (dy.vector(at: 0), x.vector(at: 0))
+        for position in 1..<max(length, 1) {
+            let index = position &* vectorWidth
+            let (gradient, next) = (dy.vector(at: index), x.vector(at: index))
+            let later = Rule.toPrevious(gradient, next, current)
+            dx.store(later + own, at: index &- vectorWidth)
+            own = Rule.toCurrent(gradient, next, current)
+            current = next
         }
-        while index < (length &- 1) &* stride {
-            let current = x.vector(at: index)
-            let later = Rule.toPrevious(
-                dy.vector(at: index &+ stride), x.vector(at: index &+ stride), current)
-            let own = Rule.toCurrent(dy.vector(at: index), current, x.vector(at: index &- stride))
-            dx.store(later + own, at: index)
-            index &+= vectorWidth
-        }
-        while index < length &* stride {
-            let own = Rule.toCurrent(
-                dy.vector(at: index), x.vector(at: index), x.vector(at: index &- stride))
-            dx.store(own, at: index)
-            index &+= vectorWidth
-        }
+        dx.store(own, at: (length &- 1) &* vectorWidth)
     }
 
-    /// y[t] = r(x[t], x[t-1], g[t]): as without a context, and what went to the contexts reaches every
-    /// x that they averaged: dx[t] = ((part of dy[t+1]) + (part of dy[t])) + share.
-    ///
-    /// - prefix, g[t] = S[t]/(t + 1): the share of x[t] is the sum over s >= max(t, 1) of
-    ///   (context's part of dy[s])/(s + 1), s descending.
-    /// - global, g = S[T-1]/T: the share is the sum of the context's parts, t ascending from 1, over T.
-    private func contextBackward<Rule: ReductionRule>(
+    /// y[t] = r(x[t], x[t-1], S[t]/(t + 1)): as without a context, and what went to the contexts
+    /// reaches every x that they averaged: dx[t] = ((part of dy[t+1]) + (part of dy[t])) + share[t],
+    /// share[t] the sum over s >= max(t, 1) of (context's part of dy[s])/(s + 1), s descending.
+    @inline(__always)
+    private static func prefixBackward<Rule: ReductionRule>(
         _ rule: Rule.Type, _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
-        _ dx: UnsafeMutablePointer<Float>, _ length: Int, _ stride: Int,
-        _ scratch: UnsafeMutablePointer<Float>
+        _ dx: UnsafeMutablePointer<Float>, _ length: Int, _ means: UnsafeMutablePointer<Float>
     ) {
-        let (later, share, context) = (scratch, scratch + stride, scratch + 2 * stride)
-        let isPrefix = self.context == .prefix
-        let contextStride = isPrefix ? stride : 0
+        // The contexts with the sequential sum of `forward`; only a selection asks for them.
         if Rule.selects {
-            if isPrefix {
-                Self.prefixMeans(of: x, into: context, sum: later, length: length, stride: stride)
-            } else {
-                Self.globalMean(of: x, into: context, length: length, stride: stride)
+            var sum = x.vector(at: 0)
+            for position in 1..<max(length, 1) {
+                sum += x.vector(at: position &* vectorWidth)
+                means.store(mean(sum, through: position), at: position &* vectorWidth)
             }
         }
-        share.update(repeating: 0, count: stride)
-        if !isPrefix {
-            Self.globalShare(rule, dy, x, context, share, length, stride)
+        var (later, share) = (Vector.zero, Vector.zero)
+        for position in (1..<max(length, 1)).reversed() {
+            let index = position &* vectorWidth
+            let parts = Rule.split(
+                dy.vector(at: index), x.vector(at: index), x.vector(at: index &- vectorWidth),
+                Rule.selects ? means.vector(at: index) : .zero)
+            share += mean(parts.context, through: position)
+            dx.store((later + parts.current) + share, at: index)
+            later = parts.previous
         }
-        later.update(repeating: 0, count: stride)
-        for position in (1..<length).reversed() {
-            let (row, contextRow) = (position &* stride, position &* contextStride)
-            let count = Vector(repeating: Float(position &+ 1))
-            var column = 0
-            while column < stride {
-                let index = row &+ column
-                let parts = Rule.split(
-                    dy.vector(at: index), x.vector(at: index), x.vector(at: index &- stride),
-                    Rule.selects ? context.vector(at: contextRow &+ column) : .zero)
-                if isPrefix {
-                    share.store(share.vector(at: column) + parts.context / count, at: column)
-                }
-                let own = later.vector(at: column) + parts.current
-                dx.store(own + share.vector(at: column), at: index)
-                later.store(parts.previous, at: column)
-                column &+= vectorWidth
-            }
-        }
-        var column = 0
-        while column < stride {
-            let own = later.vector(at: column) + dy.vector(at: column)
-            dx.store(own + share.vector(at: column), at: column)
-            column &+= vectorWidth
-        }
+        dx.store((later + dy.vector(at: 0)) + share, at: 0)
     }
 
-    /// g[t] for t >= 1, with the sequential sum of `forward`. x and means are [length, stride], of
-    /// which row 0 of the means is not written; sum is [stride].
-    private static func prefixMeans(
-        of x: UnsafePointer<Float>, into means: UnsafeMutablePointer<Float>,
-        sum: UnsafeMutablePointer<Float>, length: Int, stride: Int
-    ) {
-        sum.update(from: x, count: stride)
-        for position in 1..<length {
-            let row = position &* stride
-            let count = Vector(repeating: Float(position &+ 1))
-            var column = 0
-            while column < stride {
-                let total = sum.vector(at: column) + x.vector(at: row &+ column)
-                sum.store(total, at: column)
-                means.store(total / count, at: row &+ column)
-                column &+= vectorWidth
-            }
-        }
-    }
-
-    /// The share of the global context in every dx: share starts at +0, [stride].
-    private static func globalShare<Rule: ReductionRule>(
+    /// y[t] = r(x[t], x[t-1], S[T-1]/T): as with the prefix context, but the share of every x is the
+    /// sum of the contexts' parts, t ascending from 1, over T.
+    @inline(__always)
+    private static func globalBackward<Rule: ReductionRule>(
         _ rule: Rule.Type, _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
-        _ context: UnsafePointer<Float>, _ share: UnsafeMutablePointer<Float>, _ length: Int,
-        _ stride: Int
+        _ dx: UnsafeMutablePointer<Float>, _ length: Int
     ) {
-        for position in 1..<length {
-            let row = position &* stride
-            var column = 0
-            while column < stride {
-                let index = row &+ column
-                let parts = Rule.split(
-                    dy.vector(at: index), x.vector(at: index), x.vector(at: index &- stride),
-                    Rule.selects ? context.vector(at: column) : .zero)
-                share.store(share.vector(at: column) + parts.context, at: column)
-                column &+= vectorWidth
-            }
+        let mean = Rule.selects ? globalMean(of: x, length: length) : .zero
+        @inline(__always)
+        func parts(_ index: Int) -> (current: Vector, previous: Vector, context: Vector) {
+            Rule.split(
+                dy.vector(at: index), x.vector(at: index), x.vector(at: index &- vectorWidth), mean)
         }
-        let count = Vector(repeating: Float(length))
-        var column = 0
-        while column < stride {
-            share.store(share.vector(at: column) / count, at: column)
-            column &+= vectorWidth
+        var share = Vector.zero
+        for position in 1..<max(length, 1) { share += parts(position &* vectorWidth).context }
+        share /= Vector(repeating: Float(length))
+        var later = Vector.zero
+        for position in (1..<max(length, 1)).reversed() {
+            let parts = parts(position &* vectorWidth)
+            dx.store((later + parts.current) + share, at: position &* vectorWidth)
+            later = parts.previous
         }
+        dx.store((later + dy.vector(at: 0)) + share, at: 0)
     }
 }

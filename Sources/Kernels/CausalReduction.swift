@@ -30,164 +30,144 @@ package struct CausalReduction: Equatable, Sendable {
         self.context = context
     }
 
-    /// The Floats of scratch that `forward` and `backward` need: the context of every position,
-    /// [length, stride], and two rows.
-    package static func scratchCount(length: Int, stride: Int) -> Int {
-        (length + 2) * stride
-    }
+    /// The Floats of scratch that `backward` needs: the context of every position of a panel of one
+    /// sequence, [length, 16].
+    package static func scratchCount(length: Int) -> Int { length * vectorWidth }
 
     /// y = r(x), every sequence for itself.
     ///
     /// - Parameters:
-    ///   - input: x, [sequences, length, stride].
-    ///   - output: y, the same shape; must not overlap `input`.
-    ///   - scratch: `scratchCount(length:stride:)` Floats, whatever they hold.
+    ///   - input: x [sequences · length, width], in panels.
+    ///   - output: y, as x; must not overlap `input`.
     package func forward(
         _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
-        sequences: Int, length: Int, stride: Int, scratch: UnsafeMutablePointer<Float>
+        sequences: Int, length: Int, width: Int
     ) {
-        precondition(sequences >= 0 && length > 0, "a sequence has at least one position")
-        precondition(stride > 0 && stride % vectorWidth == 0, "rows are whole vectors")
         precondition(input != UnsafePointer(output), "the previous row is read after it is written")
-        for sequence in 0..<sequences {
-            let start = sequence * length * stride
+        forEachColumnPanel(sequences: sequences, length: length, width: width) { start in
             let (x, y) = (input + start, output + start)
             switch operation {
-            case .max: forward(Maximum.self, x, y, length, stride, scratch)
-            case .min: forward(Minimum.self, x, y, length, stride, scratch)
-            case .mean: forward(Mean.self, x, y, length, stride, scratch)
+            case .max: forward(Maximum.self, x, y, length)
+            case .min: forward(Minimum.self, x, y, length)
+            case .mean: forward(Mean.self, x, y, length)
             }
         }
     }
 
-    /// One position of one sequence, from the state that the positions before it left.
+    /// One position of some sequences, from the state that the positions before it left.
     ///
     /// The state is left as the next position needs it; at position 0 it may hold anything.
     ///
     /// - Parameters:
-    ///   - input: x[t], [stride].
-    ///   - previous: x[t-1], [stride]; becomes x[t].
-    ///   - runningSum: S[t-1], [stride]; becomes S[t]. Only the prefix context has one.
+    ///   - input: x[t] of every sequence, [count] in any order.
+    ///   - previous: x[t-1], [count]; becomes x[t].
+    ///   - runningSum: S[t-1], [count]; becomes S[t]. Only the prefix context has one.
     ///   - position: t.
-    ///   - output: y[t], [stride]; may be `input`.
+    ///   - output: y[t], [count]; may be `input`.
+    ///   - count: in Floats, a multiple of 16.
     package func step(
         _ input: UnsafePointer<Float>, previous: UnsafeMutablePointer<Float>,
         runningSum: UnsafeMutablePointer<Float>?, position: Int,
-        into output: UnsafeMutablePointer<Float>, stride: Int
+        into output: UnsafeMutablePointer<Float>, count: Int
     ) {
         precondition(position >= 0, "positions count from 0")
-        precondition(stride > 0 && stride % vectorWidth == 0, "rows are whole vectors")
+        precondition(count >= 0 && count % vectorWidth == 0, "a count is whole vectors")
         precondition(
             context != .global, "the global context needs positions that are not there yet")
         precondition(
             context == .none || runningSum != nil, "the prefix context needs its running sum")
         let sum = context == .prefix ? runningSum : nil
         switch operation {
-        case .max: step(Maximum.self, input, previous, sum, position, output, stride)
-        case .min: step(Minimum.self, input, previous, sum, position, output, stride)
-        case .mean: step(Mean.self, input, previous, sum, position, output, stride)
+        case .max: step(Maximum.self, input, previous, sum, position, output, count)
+        case .min: step(Minimum.self, input, previous, sum, position, output, count)
+        case .mean: step(Mean.self, input, previous, sum, position, output, count)
         }
     }
 }
 
-// MARK: - One sequence, one operation
+// MARK: - Sixteen columns of one sequence
 
 extension CausalReduction {
-    /// x and y are [length, stride].
-    private func forward<Rule: ReductionRule>(
-        _ rule: Rule.Type, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>,
-        _ length: Int, _ stride: Int, _ scratch: UnsafeMutablePointer<Float>
+    /// Calls `body` with the start of every panel of every sequence: [length, 16] from there on.
+    @inline(__always)
+    func forEachColumnPanel(
+        sequences: Int, length: Int, width: Int, _ body: (_ start: Int) -> Void
     ) {
-        y.update(from: x, count: stride)
-        switch context {
-        case .none:
-            // Rows follow each other, so that the positions after the first are one flat loop.
-            var index = stride
-            while index < length &* stride {
-                let value = Rule.value(x.vector(at: index), x.vector(at: index &- stride))
-                y.store(value, at: index)
-                index &+= vectorWidth
-            }
-        case .prefix:
-            let sum = scratch
-            sum.update(from: x, count: stride)
-            for position in 1..<max(length, 1) {
-                let row = position &* stride
-                Self.prefixRow(rule, x + row, x + (row &- stride), sum, position, y + row, stride)
-            }
-        case .global:
-            let mean = scratch
-            Self.globalMean(of: x, into: mean, length: length, stride: stride)
-            for position in 1..<max(length, 1) {
-                let row = position &* stride
-                var column = 0
-                while column < stride {
-                    let index = row &+ column
-                    let value = Rule.value(
-                        x.vector(at: index), x.vector(at: index &- stride), mean.vector(at: column))
-                    y.store(value, at: index)
-                    column &+= vectorWidth
-                }
+        precondition(sequences >= 0 && length > 0, "a sequence has at least one position")
+        for panel in 0..<Panels.count(columns: width) {
+            for sequence in 0..<sequences {
+                body((panel &* sequences &+ sequence) &* length &* vectorWidth)
             }
         }
     }
 
-    /// One row with the prefix context: adds x[t] to the running sum and compares. All [stride].
+    /// x and y are [length, 16].
     @inline(__always)
-    private static func prefixRow<Rule: ReductionRule>(
-        _ rule: Rule.Type, _ current: UnsafePointer<Float>, _ previous: UnsafePointer<Float>,
-        _ sum: UnsafeMutablePointer<Float>, _ position: Int, _ y: UnsafeMutablePointer<Float>,
-        _ stride: Int
+    private func forward<Rule: ReductionRule>(
+        _ rule: Rule.Type, _ x: UnsafePointer<Float>, _ y: UnsafeMutablePointer<Float>,
+        _ length: Int
     ) {
-        let count = Vector(repeating: Float(position &+ 1))
-        var column = 0
-        while column < stride {
-            let (now, before) = (current.vector(at: column), previous.vector(at: column))
-            let total = sum.vector(at: column) + now
-            sum.store(total, at: column)
-            y.store(Rule.value(now, before, total / count), at: column)
-            column &+= vectorWidth
+        var previous = x.vector(at: 0)
+        y.store(previous, at: 0)
+        switch context {
+        case .none:
+            for position in 1..<max(length, 1) {
+                let current = x.vector(at: position &* vectorWidth)
+                y.store(Rule.value(current, previous), at: position &* vectorWidth)
+                previous = current
+            }
+        case .prefix:
+            var sum = previous
+            for position in 1..<max(length, 1) {
+                let current = x.vector(at: position &* vectorWidth)
+                sum += current
+                let mean = Self.mean(sum, through: position)
+                y.store(Rule.value(current, previous, mean), at: position &* vectorWidth)
+                previous = current
+            }
+        case .global:
+            let mean = Self.globalMean(of: x, length: length)
+            for position in 1..<max(length, 1) {
+                let current = x.vector(at: position &* vectorWidth)
+                y.store(Rule.value(current, previous, mean), at: position &* vectorWidth)
+                previous = current
+            }
         }
     }
 
     private func step<Rule: ReductionRule>(
         _ rule: Rule.Type, _ x: UnsafePointer<Float>, _ previous: UnsafeMutablePointer<Float>,
         _ sum: UnsafeMutablePointer<Float>?, _ position: Int, _ y: UnsafeMutablePointer<Float>,
-        _ stride: Int
+        _ count: Int
     ) {
-        let count = Vector(repeating: Float(position + 1))
-        var column = 0
-        while column < stride {
-            let (now, before) = (x.vector(at: column), previous.vector(at: column))
+        for index in stride(from: 0, to: count, by: vectorWidth) {
+            let (now, before) = (x.vector(at: index), previous.vector(at: index))
             var value = now
             if position == 0 {
-                sum?.store(now, at: column)
+                sum?.store(now, at: index)
             } else if let sum {
-                let total = sum.vector(at: column) + now
-                sum.store(total, at: column)
-                value = Rule.value(now, before, total / count)
+                let total = sum.vector(at: index) + now
+                sum.store(total, at: index)
+                value = Rule.value(now, before, Self.mean(total, through: position))
             } else {
                 value = Rule.value(now, before)
             }
-            y.store(value, at: column)
-            previous.store(now, at: column)
-            column &+= vectorWidth
+            y.store(value, at: index)
+            previous.store(now, at: index)
         }
     }
 
-    /// The mean over all positions: their sum, t ascending, over T. x [length, stride], mean [stride].
-    static func globalMean(
-        of x: UnsafePointer<Float>, into mean: UnsafeMutablePointer<Float>, length: Int, stride: Int
-    ) {
-        mean.update(from: x, count: stride)
-        for position in 1..<max(length, 1) {
-            GradientSum.add(x + position &* stride, to: mean, count: stride)
-        }
-        let count = Vector(repeating: Float(length))
-        var column = 0
-        while column < stride {
-            mean.store(mean.vector(at: column) / count, at: column)
-            column &+= vectorWidth
-        }
+    /// A sum over the positions 0 to t by their number, t + 1: g[t] of the prefix context from S[t].
+    @inline(__always)
+    static func mean(_ sum: Vector, through position: Int) -> Vector {
+        sum / Vector(repeating: Float(position &+ 1))
+    }
+
+    /// g of the global context: the sum over all positions, t ascending, over T. x is [length, 16].
+    @inline(__always)
+    static func globalMean(of x: UnsafePointer<Float>, length: Int) -> Vector {
+        var sum = x.vector(at: 0)
+        for position in 1..<max(length, 1) { sum += x.vector(at: position &* vectorWidth) }
+        return sum / Vector(repeating: Float(length))
     }
 }

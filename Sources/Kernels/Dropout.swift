@@ -1,46 +1,43 @@
 /// Inverted dropout (Srivastava et al. 2014) with masks that are a function of where an element stands,
 /// so that neither the forward's mask is kept nor the order of the work matters.
 package enum Dropout {
-    /// Replaces each value by +0 with the given probability and divides the others by 1 - probability.
+    /// output = mask · input / (1 - probability), then + residual: each value is replaced by +0 with the
+    /// given probability and the others grow.
     ///
-    /// Both directions are this function: the forward's values = mask * values / (1 - probability) makes
-    /// the backward the same mask and factor, of the same stream, on the gradient.
+    /// Both directions are this function: the backward is the same mask and factor, of the same stream,
+    /// on the gradient.
     ///
     /// Column c of position t is element t · width + c of its sequence, and is kept where that word of
-    /// the sequence's stream is at least 2 ⌊probability · 2^31⌋. A probability of 0 changes nothing.
+    /// the sequence's stream is at least 2 ⌊probability · 2^31⌋. A probability of 0 keeps all.
     ///
     /// - Parameters:
-    ///   - values: `[rows, stride]` with stride = `paddedWidth(width)`, rows = sequences · length; changed
-    ///     in place; +0 in the padding stays +0.
+    ///   - input: [rows, width], in panels, rows = sequences · length.
+    ///   - output: as the input, which it may be; +0 in the padding stays +0.
+    ///   - residual: as the input.
     ///   - width: the number of columns.
     ///   - length: the number of positions in a sequence.
     ///   - probability: of dropping, in 0..<1.
     ///   - stream: of the first of these sequences; the others count up its sequence's index.
     package static func apply(
-        _ values: UnsafeMutablePointer<Float>, rows: Int, width: Int, length: Int,
+        _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
+        residual: UnsafePointer<Float>? = nil, rows: Int, width: Int, length: Int,
         probability: Double, stream: RandomStream
     ) {
         precondition(width > 0 && length > 0, "a sequence has positions and columns")
         precondition(rows >= 0 && rows % length == 0, "the rows are whole sequences")
         precondition(width * length <= 1 << 34, "a stream has 2^34 elements")
         precondition((0..<1).contains(probability), "a probability of dropping is in 0..<1")
-        if probability == 0 { return }
 
         let mask = Mask(
             key: stream.seed, halfThreshold: Int32(probability * 0x1p31),
-            scale: Float(1 / (1 - probability)))
-        let stride = paddedWidth(width)
+            scale: Float(1 / (1 - probability)), width: width, length: length)
         for sequence in 0..<rows / length {
             let counter = stream.advanced(bySequences: sequence).counter(block: 0)
-            let first = values + sequence * length * stride
-            if stride == width {
-                mask.apply(first, count: length * stride, firstElement: 0, counter: counter)
-                continue
-            }
-            for position in 0..<length {
+            for panel in 0..<Panels.count(columns: width) {
+                let start = (panel * rows + sequence * length) * vectorWidth
                 mask.apply(
-                    first + position * stride, count: stride, firstElement: position * width,
-                    counter: counter)
+                    input + start, into: output + start, residual: residual.map { $0 + start },
+                    firstColumn: panel * vectorWidth, counter: counter)
             }
         }
     }
@@ -51,57 +48,53 @@ package enum Dropout {
         /// Half of the threshold of words.
         let halfThreshold: Int32
         let scale: Float
+        let width: Int
+        let length: Int
 
-        /// A run of consecutive elements of one sequence: whole vectors, padding at the end included.
-        @inline(__always)
+        /// One panel of one sequence, [length, 16].
         func apply(
-            _ values: UnsafeMutablePointer<Float>, count: Int, firstElement: Int,
-            counter: SIMD4<UInt32>
+            _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
+            residual: UnsafePointer<Float>?, firstColumn: Int, counter: SIMD4<UInt32>
         ) {
-            if firstElement % 4 == 0 {
-                applyFromBlockStart(values, count: count, block: firstElement / 4, counter: counter)
-            } else {
-                applyInsideBlock(
-                    values, count: count, firstElement: firstElement, counter: counter)
+            @inline(__always)
+            func store(_ words: SIMD16<UInt32>, _ position: Int) {
+                let index = position &* vectorWidth
+                var value = select(input.vector(at: index), words)
+                if let residual { value += residual.vector(at: index) }
+                output.store(value, at: index)
+            }
+            var position = 0
+            while position < length {
+                let element = position &* width &+ firstColumn
+                if width % 4 == 0 {
+                    // Sixteen elements are four blocks: two positions at a time.
+                    let words = Philox.eightBlocks(
+                        key: key, counter: at(element / 4, counter),
+                        second: block((element &+ width) / 4))
+                    store(words.lowHalf, position)
+                    if position &+ 1 < length { store(words.highHalf, position &+ 1) }
+                    position &+= 2
+                } else {
+                    // The rare width: the same words, moved into place one by one.
+                    let words = Philox.eightBlocks(
+                        key: key, counter: at(element / 4, counter), second: block(element / 4 &+ 4)
+                    )
+                    var moved = SIMD16<UInt32>()
+                    for lane in 0..<vectorWidth { moved[lane] = words[element % 4 &+ lane] }
+                    store(moved, position)
+                    position &+= 1
+                }
             }
         }
 
-        private func applyFromBlockStart(
-            _ values: UnsafeMutablePointer<Float>, count: Int, block: Int, counter: SIMD4<UInt32>
-        ) {
-            var counter = counter
-            counter[0] = UInt32(truncatingIfNeeded: block)
-            var index = 0
-            while index < count &- vectorWidth {
-                let words = Philox.eightBlocks(key: key, counter: counter)
-                values.store(select(values.vector(at: index), words.lowHalf), at: index)
-                let next = index &+ vectorWidth
-                values.store(select(values.vector(at: next), words.highHalf), at: next)
-                counter[0] &+= 8
-                index &+= 2 * vectorWidth
-            }
-            if index < count {
-                let words = Philox.eightBlocks(key: key, counter: counter)
-                values.store(select(values.vector(at: index), words.lowHalf), at: index)
-            }
-        }
+        @inline(__always)
+        private func block(_ index: Int) -> UInt32 { UInt32(truncatingIfNeeded: index) }
 
-        /// The rare width that is no multiple of four: the same words, moved into place one by one.
-        private func applyInsideBlock(
-            _ values: UnsafeMutablePointer<Float>, count: Int, firstElement: Int,
-            counter: SIMD4<UInt32>
-        ) {
+        @inline(__always)
+        private func at(_ index: Int, _ counter: SIMD4<UInt32>) -> SIMD4<UInt32> {
             var counter = counter
-            let skipped = firstElement % 4
-            var index = 0
-            while index < count {
-                counter[0] = UInt32(truncatingIfNeeded: (firstElement &+ index) / 4)
-                let words = Philox.eightBlocks(key: key, counter: counter)
-                var moved = SIMD16<UInt32>()
-                for lane in 0..<vectorWidth { moved[lane] = words[skipped &+ lane] }
-                values.store(select(values.vector(at: index), moved), at: index)
-                index &+= vectorWidth
-            }
+            counter[0] = block(index)
+            return counter
         }
 
         @inline(__always)

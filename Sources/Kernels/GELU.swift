@@ -1,60 +1,47 @@
-/// The Gaussian error linear unit in its exact form, x Φ(x) = x / 2 (1 + erf(x / √2)) (Hendrycks and
-/// Gimpel 2016, arXiv 1606.08415), as in nanoGPT.
+/// The Gaussian error linear unit in its exact form, x Φ(x), Φ the distribution function of the standard
+/// normal distribution (Hendrycks and Gimpel 2016, arXiv 1606.08415), as in nanoGPT.
+///
+/// Its slope, Φ(x) + x φ(x), costs little beside the value, whose exponential is the density φ's. So the
+/// forward pass of training leaves the slope where x was, and the backward pass is one multiplication,
+/// which the product that comes before it does on the way (`MatrixProduct`'s factor).
 package enum GELU {
-    private static var inverseRootOfTwo: Float { 0x1.6a09e6p-1 }
-    private static var inverseRootOfTwoPi: Float { 0x1.988454p-2 }
-
-    /// output = input Φ(input), elementwise; the two may be the same memory.
+    /// output = values Φ(values), and values = Φ(values) + values φ(values), elementwise.
     ///
     /// - Parameters:
-    ///   - input: `[rows, stride]`; +0 in the padding gives +0 there.
-    ///   - output: `[rows, stride]`.
-    ///   - stride: Floats from row to row, padding included; a multiple of 16.
+    ///   - values: x on entry, the slope on return; [count].
+    ///   - output: [count]; not `values`.
+    ///   - count: in Floats, a multiple of 16; the padding of x, +0, gives +0 in the output and 1/2 in the
+    ///     slope, whose factor there is +0.
+    package static func forwardWithSlope(
+        _ values: UnsafeMutablePointer<Float>, into output: UnsafeMutablePointer<Float>, count: Int
+    ) {
+        precondition(count >= 0 && count % vectorWidth == 0, "a count is whole vectors")
+        precondition(values != output, "the slope would overwrite the output")
+        var index = 0
+        while index < count {
+            let x = values.vector(at: index)
+            let (distribution, density) = ElementaryFunctions.normalDistribution(x)
+            output.store(x * distribution, at: index)
+            values.store(distribution.addingProduct(x, density), at: index)
+            index &+= vectorWidth
+        }
+    }
+
+    /// output = input Φ(input), elementwise: the bits of `forwardWithSlope`, where no gradient is wanted.
+    ///
+    /// - Parameters:
+    ///   - input: [count]; may be `output`.
+    ///   - output: [count].
+    ///   - count: in Floats, a multiple of 16; +0 in the padding gives +0 there.
     package static func forward(
-        _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>, rows: Int,
-        stride: Int
+        _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>, count: Int
     ) {
-        precondition(rows >= 0, "a number of rows is not negative")
-        precondition(stride > 0 && stride % vectorWidth == 0, "a stride is whole vectors")
-        let count = rows * stride
+        precondition(count >= 0 && count % vectorWidth == 0, "a count is whole vectors")
         var index = 0
         while index < count {
             let x = input.vector(at: index)
-            output.store(x * normalDistribution(x), at: index)
+            output.store(x * ElementaryFunctions.normalDistribution(x).distribution, at: index)
             index &+= vectorWidth
         }
-    }
-
-    /// inputGradient = outputGradient (Φ(input) + input φ(input)), from forward's output = input Φ(input);
-    /// φ is the density e^(-x²/2) / √(2π). The two gradients may be the same memory.
-    ///
-    /// - Parameters:
-    ///   - outputGradient: `[rows, stride]`; +0 in the padding gives +0 there.
-    ///   - input: `[rows, stride]`, forward's.
-    ///   - inputGradient: `[rows, stride]`, overwritten.
-    ///   - stride: Floats from row to row, padding included; a multiple of 16.
-    package static func backward(
-        outputGradient: UnsafePointer<Float>, input: UnsafePointer<Float>,
-        into inputGradient: UnsafeMutablePointer<Float>, rows: Int, stride: Int
-    ) {
-        precondition(rows >= 0, "a number of rows is not negative")
-        precondition(stride > 0 && stride % vectorWidth == 0, "a stride is whole vectors")
-        let count = rows * stride
-        var index = 0
-        while index < count {
-            // output = input Φ(input)
-            let x = input.vector(at: index)
-            let density = ElementaryFunctions.exp(x * (x * -0.5)) * inverseRootOfTwoPi
-            let slope = normalDistribution(x).addingProduct(x, density)
-            inputGradient.store(outputGradient.vector(at: index) * slope, at: index)
-            index &+= vectorWidth
-        }
-    }
-
-    /// Φ, the distribution function of the standard normal distribution.
-    @inline(__always)
-    private static func normalDistribution(_ x: Vector) -> Vector {
-        let half = Vector(repeating: 0.5)
-        return half.addingProduct(half, ElementaryFunctions.erf(x * inverseRootOfTwo))
     }
 }

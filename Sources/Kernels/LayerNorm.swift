@@ -4,163 +4,227 @@
 /// **Order.** A sum over a row is sixteen sums, lane l over the columns l, l + 16, …, ascending, then
 /// the lanes as the balanced tree of `Vector.treeSum`. The variance is the sum of the squares of the
 /// centred values. A sum over rows is sequential, rows ascending.
+///
+/// Rows are taken a few at a time, panel after panel, their sixteen sums each in the cache.
 package enum LayerNorm {
     package static let epsilon: Float = 1e-5
+
+    /// The rows that are taken at a time.
+    private static let rowBlock = 32
+
+    /// The Floats of scratch that both directions need.
+    package static let scratchCount = 2 * rowBlock * vectorWidth
 
     /// y = LN(x).
     ///
     /// - Parameters:
-    ///   - input: x, [rows, stride].
-    ///   - output: y, [rows, stride]; may be `input`.
+    ///   - input: x [rows, width], in panels.
+    ///   - output: y, as x; may be `input`.
     ///   - mean: [rows], written for `backward`.
     ///   - reciprocalDeviation: d, [rows], written for `backward`.
     ///   - gain: [width], readable up to the padded width.
     ///   - bias: as the gain.
-    ///   - stride: the padded width.
+    ///   - scratch: `scratchCount` Floats, whatever they hold.
     package static func forward(
         _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
         mean: UnsafeMutablePointer<Float>, reciprocalDeviation: UnsafeMutablePointer<Float>,
-        gain: UnsafePointer<Float>, bias: UnsafePointer<Float>?, rows: Int, width: Int, stride: Int
+        gain: UnsafePointer<Float>, bias: UnsafePointer<Float>?, rows: Int, width: Int,
+        scratch: UnsafeMutablePointer<Float>
     ) {
         precondition(rows >= 0 && width > 0, "a row has at least one column")
-        precondition(stride == paddedWidth(width), "rows are padded to whole vectors")
-        for row in 0..<rows {
-            let (x, y) = (input + row &* stride, output + row &* stride)
-            let center = rowMean(of: x, width: width, stride: stride)
-            let deviation = rowDeviation(of: x, mean: center, width: width, stride: stride)
-            mean[row] = center
-            reciprocalDeviation[row] = deviation
-            var column = 0
-            while column < stride {
-                let normalized = normalized(x.vector(at: column), center, deviation)
-                let offset = bias?.vector(at: column) ?? .zero
-                y.store(offset.addingProduct(normalized, gain.vector(at: column)), at: column)
-                column &+= vectorWidth
-            }
-            y.zeroPadding(width: width)
+        for first in stride(from: 0, to: rows, by: rowBlock) {
+            let block = Block(
+                first: first, count: min(rowBlock, rows &- first), rows: rows, width: width)
+            block.means(of: input, into: mean, sums: scratch)
+            block.reciprocalDeviations(
+                of: input, mean: mean, into: reciprocalDeviation, sums: scratch)
+            block.normalize(
+                input, into: output, mean: mean, reciprocalDeviation: reciprocalDeviation,
+                gain: gain, bias: bias)
         }
+        Panels.zeroPadding(of: output, rows: rows, columns: width)
     }
 
-    /// The gradients by the input, added to what is there, and by gain and bias, written.
+    /// The gradients by the input, added to what is there, and by gain and bias.
     ///
     /// With n the normalised row and h = dy · gain, dx += (h - mean(h) - n · mean(h · n)) · d;
     /// gain gradient = sum over rows of dy · n; bias gradient = sum over rows of dy.
     ///
     /// - Parameters:
-    ///   - outputGradient: dy, [rows, stride].
-    ///   - input: x, as `forward` had it, [rows, stride].
+    ///   - outputGradient: dy [rows, width], in panels.
+    ///   - input: x, as `forward` had it.
     ///   - mean: [rows], from `forward`.
     ///   - reciprocalDeviation: d, [rows], from `forward`.
     ///   - gain: [width], readable up to the padded width.
-    ///   - inputGradient: dx, [rows, stride]: the gradient of the residual stream.
-    ///   - gainGradient: [width], writable up to the padded width, which becomes +0.
+    ///   - inputGradient: dx, as dy: the gradient of the residual stream.
+    ///   - gainGradient: [width], writable up to the padded width, whose gap becomes +0.
     ///   - biasGradient: as the gain's; nil where there is no bias.
-    ///   - stride: the padded width.
+    ///   - accumulating: whether the gradients of gain and bias are added to what is there; otherwise
+    ///     they replace it.
+    ///   - scratch: `scratchCount` Floats, whatever they hold.
     package static func backward(
         outputGradient: UnsafePointer<Float>, input: UnsafePointer<Float>,
         mean: UnsafePointer<Float>, reciprocalDeviation: UnsafePointer<Float>,
         gain: UnsafePointer<Float>, addingTo inputGradient: UnsafeMutablePointer<Float>,
         gainGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>?,
-        rows: Int, width: Int, stride: Int
+        accumulating: Bool, rows: Int, width: Int, scratch: UnsafeMutablePointer<Float>
     ) {
         precondition(rows >= 0 && width > 0, "a row has at least one column")
-        precondition(stride == paddedWidth(width), "rows are padded to whole vectors")
-        gainGradient.update(repeating: 0, count: stride)
-        biasGradient?.update(repeating: 0, count: stride)
-        for row in 0..<rows {
-            let start = row &* stride
-            let (dy, x, dx) = (outputGradient + start, input + start, inputGradient + start)
-            parameterGradients(dy, x, mean[row], reciprocalDeviation[row], gainGradient, stride)
-            if let biasGradient {
-                GradientSum.add(dy, to: biasGradient, count: stride)
-            }
-            addInputGradient(
-                dy, x, mean[row], reciprocalDeviation[row], gain, to: dx, width: width,
-                stride: stride)
-            dx.zeroPadding(width: width)
+        for first in stride(from: 0, to: rows, by: rowBlock) {
+            let block = Block(
+                first: first, count: min(rowBlock, rows &- first), rows: rows, width: width)
+            block.addInputGradient(
+                outputGradient, input, mean: mean, reciprocalDeviation: reciprocalDeviation,
+                gain: gain, to: inputGradient, scratch: scratch)
         }
-        gainGradient.zeroPadding(width: width)
-        biasGradient?.zeroPadding(width: width)
+        Panels.zeroPadding(of: inputGradient, rows: rows, columns: width)
+        parameterGradients(
+            outputGradient, input, mean: mean, reciprocalDeviation: reciprocalDeviation,
+            gainGradient: gainGradient, biasGradient: biasGradient, accumulating: accumulating,
+            rows: rows, width: width)
     }
-}
 
-// MARK: - One row
-
-extension LayerNorm {
     /// (x - mean) · d, the same bits forwards and backwards.
     @inline(__always)
     private static func normalized(_ x: Vector, _ mean: Float, _ deviation: Float) -> Vector {
         (x - mean) * deviation
     }
 
-    @inline(__always)
-    private static func rowMean(of x: UnsafePointer<Float>, width: Int, stride: Int) -> Float {
-        var sum = Vector.zero
-        var column = 0
-        while column < stride {
-            sum += x.vector(at: column)
-            column &+= vectorWidth
-        }
-        return sum.treeSum / Float(width)
-    }
-
-    @inline(__always)
-    private static func rowDeviation(
-        of x: UnsafePointer<Float>, mean: Float, width: Int, stride: Int
-    ) -> Float {
-        let last = stride &- vectorWidth
-        var squares = Vector.zero
-        var column = 0
-        while column < last {
-            let centered = x.vector(at: column) - mean
-            squares.addProduct(centered, centered)
-            column &+= vectorWidth
-        }
-        // The padding lies at a distance of the mean from it.
-        let centered = Vector.zero.replacing(
-            with: x.vector(at: last) - mean, where: validLanes(ofLastVector: width))
-        squares.addProduct(centered, centered)
-        return 1 / (squares.treeSum / Float(width) + epsilon).squareRoot()
-    }
-
-    /// gainGradient += dy · n, [stride].
-    @inline(__always)
+    /// gainGradient = sum of dy · n, biasGradient = sum of dy, a panel at a time.
     private static func parameterGradients(
-        _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ mean: Float, _ deviation: Float,
-        _ gainGradient: UnsafeMutablePointer<Float>, _ stride: Int
+        _ outputGradient: UnsafePointer<Float>, _ input: UnsafePointer<Float>,
+        mean: UnsafePointer<Float>, reciprocalDeviation: UnsafePointer<Float>,
+        gainGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>?,
+        accumulating: Bool, rows: Int, width: Int
     ) {
-        var column = 0
-        while column < stride {
-            let normalized = normalized(x.vector(at: column), mean, deviation)
-            let sum = gainGradient.vector(at: column)
-            gainGradient.store(sum.addingProduct(dy.vector(at: column), normalized), at: column)
-            column &+= vectorWidth
+        for panel in 0..<Panels.count(columns: width) {
+            let column = panel &* vectorWidth
+            let (dy, x) = (outputGradient + column &* rows, input + column &* rows)
+            var (gainSum, biasSum) = (Vector.zero, Vector.zero)
+            for row in 0..<rows {
+                let gradient = dy.vector(at: row &* vectorWidth)
+                let normalized = normalized(
+                    x.vector(at: row &* vectorWidth), mean[row], reciprocalDeviation[row])
+                gainSum = gainSum.addingProduct(gradient, normalized)
+                biasSum += gradient
+            }
+            // The padding of dy is +0, but a mean that is not finite would make it NaN.
+            if column &+ vectorWidth > width {
+                gainSum = Vector.zero.replacing(
+                    with: gainSum, where: validLanes(ofLastVector: width))
+            }
+            gainGradient.store(
+                gainSum, at: column, count: vectorWidth, accumulating: accumulating)
+            biasGradient?.store(
+                biasSum, at: column, count: vectorWidth, accumulating: accumulating)
         }
     }
 
-    /// dx += (h - mean(h) - n · mean(h · n)) · d. The padding of dy and gain is +0, so that h is too.
-    @inline(__always)
-    private static func addInputGradient(
-        _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>, _ mean: Float, _ deviation: Float,
-        _ gain: UnsafePointer<Float>, to dx: UnsafeMutablePointer<Float>, width: Int, stride: Int
-    ) {
-        var (sum, projection) = (Vector.zero, Vector.zero)
-        var column = 0
-        while column < stride {
-            let scaled = dy.vector(at: column) * gain.vector(at: column)
-            sum += scaled
-            projection.addProduct(scaled, normalized(x.vector(at: column), mean, deviation))
-            column &+= vectorWidth
+    /// Some rows of a matrix in panels, and what is computed for each of them.
+    private struct Block {
+        let first: Int
+        let count: Int
+        let rows: Int
+        let width: Int
+
+        /// Calls `body` for every panel and row, with the panel's first column, the row counted from
+        /// the block's first, and the index of the element in the matrix.
+        @inline(__always)
+        private func forEach(_ body: (_ column: Int, _ row: Int, _ index: Int) -> Void) {
+            for panel in 0..<Panels.count(columns: width) {
+                let start = (panel &* rows &+ first) &* vectorWidth
+                for row in 0..<count {
+                    body(panel &* vectorWidth, row, start &+ row &* vectorWidth)
+                }
+            }
         }
-        let scaledMean = sum.treeSum / Float(width)
-        let projectionMean = projection.treeSum / Float(width)
-        column = 0
-        while column < stride {
-            let scaled = dy.vector(at: column) * gain.vector(at: column)
-            let normalized = normalized(x.vector(at: column), mean, deviation)
-            let gradient = ((scaled - scaledMean) - normalized * projectionMean) * deviation
-            dx.store(dx.vector(at: column) + gradient, at: column)
-            column &+= vectorWidth
+
+        @inline(__always)
+        private func clear(_ sums: UnsafeMutablePointer<Float>) {
+            sums.update(repeating: 0, count: count &* vectorWidth)
+        }
+
+        func means(
+            of x: UnsafePointer<Float>, into mean: UnsafeMutablePointer<Float>,
+            sums: UnsafeMutablePointer<Float>
+        ) {
+            clear(sums)
+            forEach { _, row, index in
+                let sum = sums.vector(at: row &* vectorWidth)
+                sums.store(sum + x.vector(at: index), at: row &* vectorWidth)
+            }
+            for row in 0..<count {
+                mean[first &+ row] = sums.vector(at: row &* vectorWidth).treeSum / Float(width)
+            }
+        }
+
+        func reciprocalDeviations(
+            of x: UnsafePointer<Float>, mean: UnsafePointer<Float>,
+            into reciprocalDeviation: UnsafeMutablePointer<Float>,
+            sums: UnsafeMutablePointer<Float>
+        ) {
+            clear(sums)
+            let valid = validLanes(ofLastVector: width)
+            forEach { column, row, index in
+                var centered = x.vector(at: index) - mean[first &+ row]
+                // The padding lies at a distance of the mean from it.
+                if column &+ vectorWidth > width {
+                    centered = Vector.zero.replacing(with: centered, where: valid)
+                }
+                let sum = sums.vector(at: row &* vectorWidth)
+                sums.store(sum.addingProduct(centered, centered), at: row &* vectorWidth)
+            }
+            for row in 0..<count {
+                let variance = sums.vector(at: row &* vectorWidth).treeSum / Float(width)
+                reciprocalDeviation[first &+ row] = 1 / (variance + epsilon).squareRoot()
+            }
+        }
+
+        func normalize(
+            _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>,
+            mean: UnsafePointer<Float>, reciprocalDeviation: UnsafePointer<Float>,
+            gain: UnsafePointer<Float>, bias: UnsafePointer<Float>?
+        ) {
+            forEach { column, row, index in
+                let normalized = normalized(
+                    x.vector(at: index), mean[first &+ row], reciprocalDeviation[first &+ row])
+                let offset = bias?.vector(at: column) ?? .zero
+                y.store(offset.addingProduct(normalized, gain.vector(at: column)), at: index)
+            }
+        }
+
+        /// dx += (h - mean(h) - n · mean(h · n)) · d. The padding of dy and gain is +0, so h is too.
+        func addInputGradient(
+            _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>, mean: UnsafePointer<Float>,
+            reciprocalDeviation: UnsafePointer<Float>, gain: UnsafePointer<Float>,
+            to dx: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
+        ) {
+            let (sums, projections) = (scratch, scratch + rowBlock &* vectorWidth)
+            clear(sums)
+            clear(projections)
+            forEach { column, row, index in
+                let scaled = dy.vector(at: index) * gain.vector(at: column)
+                let normalized = normalized(
+                    x.vector(at: index), mean[first &+ row], reciprocalDeviation[first &+ row])
+                let lanes = row &* vectorWidth
+                sums.store(sums.vector(at: lanes) + scaled, at: lanes)
+                let projection = projections.vector(at: lanes)
+                projections.store(projection.addingProduct(scaled, normalized), at: lanes)
+            }
+            // The mean of each row takes the place of its first sum.
+            for row in 0..<count {
+                let lanes = row &* vectorWidth
+                sums[lanes] = sums.vector(at: lanes).treeSum / Float(width)
+                projections[lanes] = projections.vector(at: lanes).treeSum / Float(width)
+            }
+            forEach { column, row, index in
+                let scaled = dy.vector(at: index) * gain.vector(at: column)
+                let deviation = reciprocalDeviation[first &+ row]
+                let normalized = normalized(x.vector(at: index), mean[first &+ row], deviation)
+                let (mean, projection) = (sums[row &* vectorWidth], projections[row &* vectorWidth])
+                let gradient = ((scaled - mean) - normalized * projection) * deviation
+                dx.store(dx.vector(at: index) + gradient, at: index)
+            }
         }
     }
 }

@@ -28,15 +28,18 @@ package enum Philox {
         return words
     }
 
-    /// The words of eight consecutive blocks in the order of their elements: word w of block k is
+    /// The words of twice four consecutive blocks in the order of their elements: word w of block k is
     /// element 4k + w. The bits are `block`'s.
     ///
     /// - Parameters:
     ///   - key: as for `block`.
-    ///   - counter: the first block's address; the others count up its first word, modulo 2^32.
+    ///   - counter: the first block's address; the next three count up its first word, modulo 2^32.
+    ///   - second: the first word of the fifth block's address; the last three count up from there.
     @inline(__always)
-    package static func eightBlocks(key: UInt64, counter: SIMD4<UInt32>) -> SIMD32<UInt32> {
-        var blocks = EightBlocks(counter)
+    package static func eightBlocks(
+        key: UInt64, counter: SIMD4<UInt32>, second: UInt32
+    ) -> SIMD32<UInt32> {
+        var blocks = EightBlocks(counter, second)
         // Ten calls and no loop: the compiler would carry the last lines' permutation through it.
         blocks.round(0, key)
         blocks.round(1, key)
@@ -61,8 +64,11 @@ package enum Philox {
         var words3: Lanes
 
         @inline(__always)
-        init(_ counter: SIMD4<UInt32>) {
-            words0 = Lanes(repeating: UInt64(counter[0])) &+ Lanes(0, 1, 2, 3, 4, 5, 6, 7)
+        init(_ counter: SIMD4<UInt32>, _ second: UInt32) {
+            let first = SIMD4<UInt64>(repeating: UInt64(counter[0]))
+            let second = SIMD4<UInt64>(repeating: UInt64(second))
+            let steps = SIMD4<UInt64>(0, 1, 2, 3)
+            words0 = Lanes(lowHalf: first &+ steps, highHalf: second &+ steps)
             words1 = Lanes(repeating: UInt64(counter[1]))
             words2 = Lanes(repeating: UInt64(counter[2]))
             words3 = Lanes(repeating: UInt64(counter[3]))

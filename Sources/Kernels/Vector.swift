@@ -5,10 +5,8 @@ package typealias Vector = SIMD16<Float>
 /// The number of Floats in a `Vector`.
 package let vectorWidth = 16
 
-/// The row stride of an activation of `width` columns: the next multiple of the vector width.
-///
-/// The columns between `width` and the stride are padding. Every kernel writes +0 there, so that a
-/// tail runs through the same sixteen lanes as the rest and there is no second formula.
+/// The next multiple of the vector width: the columns of a matrix, or the Floats of a piece of an
+/// arena, with their padding.
 @inline(__always)
 package func paddedWidth(_ width: Int) -> Int {
     (width + vectorWidth - 1) / vectorWidth * vectorWidth
@@ -19,6 +17,15 @@ extension UnsafePointer<Float> {
     @inline(__always)
     func vector(at index: Int) -> Vector {
         UnsafeRawPointer(self + index).loadUnaligned(as: Vector.self)
+    }
+
+    /// The `count` < 16 Floats from `index` on, and +0 in the lanes behind them: the padded copy of the
+    /// tail of a row of a parameter.
+    @inline(__always)
+    func partialVector(at index: Int, count: Int) -> Vector {
+        var vector = Vector.zero
+        for lane in 0..<count { vector[lane] = self[index &+ lane] }
+        return vector
     }
 }
 
@@ -33,6 +40,19 @@ extension UnsafeMutablePointer<Float> {
     @inline(__always)
     func store(_ vector: Vector, at index: Int) {
         UnsafeMutableRawPointer(self + index).storeBytes(of: vector, as: Vector.self)
+    }
+
+    /// Stores the first `count` <= 16 lanes from `index` on, added to what is there or in its place.
+    @inline(__always)
+    func store(_ vector: Vector, at index: Int, count: Int, accumulating: Bool) {
+        if count == vectorWidth {
+            store(accumulating ? self.vector(at: index) + vector : vector, at: index)
+            return
+        }
+        for lane in 0..<count {
+            let value = vector[lane]
+            self[index &+ lane] = accumulating ? self[index &+ lane] + value : value
+        }
     }
 }
 

@@ -3,7 +3,7 @@ import Kernels
 /// What the forward pass of one micro-batch leaves for its backward pass, and the gradients that the
 /// backward pass needs while it runs. One for each worker, planned once, used again every step.
 ///
-/// Shapes: R = b·T rows; C, 4C and V columns, each with its padded stride.
+/// All matrices lie in panels (`Panels`). Shapes: R = b·T rows; C, 4C and V columns.
 package final class Activations: @unchecked Sendable {
     package typealias Floats = UnsafeMutablePointer<Float>
 
@@ -19,8 +19,10 @@ package final class Activations: @unchecked Sendable {
         let middle: Floats
         /// The MLP's input, LN2(middle), [R, C].
         let mlpInput: Floats
-        /// The hidden layer before and after the activation, [R, 4C].
+        /// The hidden layer before the activation, [R, 4C]; with GELU and a backward pass to come, its
+        /// slope takes its place.
         let hidden: Floats
+        /// The hidden layer after the activation, [R, 4C].
         let activated: Floats
         let firstNorm: Statistics
         let secondNorm: Statistics
@@ -32,30 +34,6 @@ package final class Activations: @unchecked Sendable {
         let reciprocalDeviation: Floats
     }
 
-    package let sequences: Int
-    let stride: Int
-    let hiddenStride: Int
-    package let vocabularyStride: Int
-
-    let blocks: [Block]
-    /// The residual stream after the last block, [R, C].
-    let output: Floats
-    let finalNorm: Statistics
-    /// LNf(output), [R, C].
-    let normalized: Floats
-    /// [R, V]; the backward pass turns them into their gradient in place.
-    package let logits: Floats
-    /// The loss of every row in nats, [R].
-    package let losses: Floats
-    /// The maximum and the sum of exponentials of every row, [R].
-    let maxima: Floats
-    let sums: Floats
-
-    private let keptGradients: Gradients?
-    let mixerScratch: Floats
-    let activationScratch: Floats
-    let productScratch: Floats
-
     /// The gradients that live only during the backward pass.
     struct Gradients {
         /// By the residual stream, [R, C].
@@ -65,95 +43,138 @@ package final class Activations: @unchecked Sendable {
         /// By a LayerNorm's output and by a mixer's output, [R, C].
         let normalized: Floats
         let mixed: Floats
-        /// By the hidden layer before and after the activation, [R, 4C].
+        /// By the hidden layer before the activation, [R, 4C].
         let hidden: Floats
+        /// By the hidden layer after the activation, [R, 4C]; GELU's is never stored.
         let activated: Floats
     }
 
-    var gradients: Gradients {
-        guard let keptGradients else {
-            preconditionFailure("these activations were made for the forward pass only")
-        }
-        return keptGradients
+    /// Everything that lies in the arena.
+    private struct Pieces {
+        let blocks: [Block]
+        let output: Floats
+        let finalNorm: Statistics
+        let normalized: Floats
+        let logits: Floats
+        let losses: Floats
+        let maxima: Floats
+        let sums: Floats
+        let gradients: Gradients?
+        let mixerScratch: Floats
+        let activationScratch: Floats
+        let productScratch: Floats
+        let rowScratch: Floats
+        let tokenScratch: UnsafeMutablePointer<Int32>
     }
 
+    /// The most sequences of a micro-batch.
+    package let sequences: Int
     private let arena: Arena
+    private let pieces: Pieces
+
+    var blocks: [Block] { pieces.blocks }
+    /// The residual stream after the last block, [R, C].
+    var output: Floats { pieces.output }
+    var finalNorm: Statistics { pieces.finalNorm }
+    /// LNf(output), [R, C].
+    var normalized: Floats { pieces.normalized }
+    /// [R, V]; the backward pass turns them into their gradient in place.
+    package var logits: Floats { pieces.logits }
+    /// The loss of every row in nats, [R].
+    package var losses: Floats { pieces.losses }
+    /// The maximum and the sum of exponentials of every row, [R].
+    var maxima: Floats { pieces.maxima }
+    var sums: Floats { pieces.sums }
+    var mixerScratch: Floats { pieces.mixerScratch }
+    var activationScratch: Floats { pieces.activationScratch }
+    var productScratch: Floats { pieces.productScratch }
+    /// For the sums of LayerNorm and cross-entropy.
+    var rowScratch: Floats { pieces.rowScratch }
+
+    /// For the rows of each token.
+    var tokenScratch: UnsafeMutablePointer<Int32> { pieces.tokenScratch }
+
+    /// Whether a backward pass may follow.
+    var keepsForBackward: Bool { pieces.gradients != nil }
+    var gradients: Gradients {
+        guard let gradients = pieces.gradients else {
+            preconditionFailure("these activations were made for the forward pass only")
+        }
+        return gradients
+    }
 
     /// - Parameters:
     ///   - sequences: the most sequences that a micro-batch has.
     ///   - backward: whether a backward pass will follow; without one the blocks share their buffers.
     package init(_ configuration: ModelConfiguration, sequences: Int, backward: Bool) {
         self.sequences = sequences
-        stride = paddedWidth(configuration.width)
-        hiddenStride = paddedWidth(configuration.hiddenWidth)
-        vocabularyStride = paddedWidth(configuration.vocabulary)
-        let length = configuration.blockSize
-        let rows = sequences * length
-        let narrow = rows * stride
-        let wide = rows * hiddenStride
-
-        // Offsets first, pointers after the one allocation.
-        var plan = ArenaPlan()
-        let kept = backward ? configuration.layers : 1
-        let blockOffsets = (0..<kept).map { _ in
-            (
-                narrow: (0..<4).map { _ in plan.reserve(narrow) },
-                wide: (0..<2).map { _ in plan.reserve(wide) },
-                statistics: (0..<4).map { _ in plan.reserve(rows) }
-            )
+        (arena, pieces) = Arena.dealt {
+            Self.deal(configuration, sequences: sequences, backward: backward, &$0)
         }
-        // A block reads its entry while it writes its exit: without backward, two buffers in turn.
-        let streams = (0..<(backward ? configuration.layers + 1 : 2)).map { _ in
-            plan.reserve(narrow)
-        }
-        let normalizedOffset = plan.reserve(narrow)
-        let logitsOffset = plan.reserve(rows * vocabularyStride)
-        let rowOffsets = (0..<5).map { _ in plan.reserve(rows) }
-        let narrowGradients = (0..<(backward ? 4 : 0)).map { _ in plan.reserve(narrow) }
-        let wideGradients = (0..<(backward ? 2 : 0)).map { _ in plan.reserve(wide) }
-        let mixerScratchOffset = plan.reserve(
-            configuration.mixer.scratchCount(length: length, stride: stride))
-        let activationScratchOffset = plan.reserve(
-            CausalReduction.scratchCount(length: length, stride: hiddenStride))
-        let productScratchOffset = plan.reserve(MatrixProduct.weightGradientScratch)
-
-        arena = Arena(count: plan.count)
-        let base = arena.floats
-        func stream(_ layer: Int) -> Floats { base + streams[layer % streams.count] }
-        blocks = (0..<configuration.layers).map { layer in
-            let offsets = blockOffsets[backward ? layer : 0]
-            return Block(
-                input: stream(layer), mixerInput: base + offsets.narrow[0],
-                mixed: base + offsets.narrow[1], middle: base + offsets.narrow[2],
-                mlpInput: base + offsets.narrow[3], hidden: base + offsets.wide[0],
-                activated: base + offsets.wide[1],
-                firstNorm: Statistics(
-                    mean: base + offsets.statistics[0],
-                    reciprocalDeviation: base + offsets.statistics[1]),
-                secondNorm: Statistics(
-                    mean: base + offsets.statistics[2],
-                    reciprocalDeviation: base + offsets.statistics[3]))
-        }
-        output = stream(configuration.layers)
-        normalized = base + normalizedOffset
-        logits = base + logitsOffset
-        finalNorm = Statistics(
-            mean: base + rowOffsets[0], reciprocalDeviation: base + rowOffsets[1])
-        losses = base + rowOffsets[2]
-        maxima = base + rowOffsets[3]
-        sums = base + rowOffsets[4]
-        keptGradients =
-            backward
-            ? Gradients(
-                residual: base + narrowGradients[0], masked: base + narrowGradients[1],
-                normalized: base + narrowGradients[2], mixed: base + narrowGradients[3],
-                hidden: base + wideGradients[0], activated: base + wideGradients[1])
-            : nil
-        mixerScratch = base + mixerScratchOffset
-        activationScratch = base + activationScratchOffset
-        productScratch = base + productScratchOffset
     }
 
-    /// The size in bytes.
-    package var byteCount: Int { arena.count * MemoryLayout<Float>.stride }
+    /// The size in bytes, before anything is allocated.
+    package static func byteCount(
+        _ configuration: ModelConfiguration, sequences: Int, backward: Bool
+    ) -> Int {
+        let floats = Arena.measured {
+            deal(configuration, sequences: sequences, backward: backward, &$0)
+        }
+        return floats * MemoryLayout<Float>.stride
+    }
+
+    private static func deal(
+        _ configuration: ModelConfiguration, sequences: Int, backward: Bool,
+        _ plan: inout ArenaPlan
+    ) -> Pieces {
+        let length = configuration.blockSize
+        let rows = sequences * length
+        let (width, hiddenWidth) = (configuration.width, configuration.hiddenWidth)
+        func narrow() -> Floats { plan.reserve(Panels.size(rows: rows, columns: width)) }
+        func wide() -> Floats { plan.reserve(Panels.size(rows: rows, columns: hiddenWidth)) }
+        func row() -> Floats { plan.reserve(rows) }
+        func statistics() -> Statistics {
+            Statistics(mean: row(), reciprocalDeviation: row())
+        }
+        // A block reads its entry while it writes its exit: without backward, two buffers in turn.
+        let streams = (0..<(backward ? configuration.layers + 1 : 2)).map { _ in narrow() }
+        func stream(_ layer: Int) -> Floats { streams[layer % streams.count] }
+        var blocks: [Block] = []
+        for layer in 0..<configuration.layers {
+            let shared = backward ? nil : blocks.first
+            blocks.append(
+                Block(
+                    input: stream(layer), mixerInput: shared?.mixerInput ?? narrow(),
+                    mixed: shared?.mixed ?? narrow(), middle: shared?.middle ?? narrow(),
+                    mlpInput: shared?.mlpInput ?? narrow(), hidden: shared?.hidden ?? wide(),
+                    activated: shared?.activated ?? wide(),
+                    firstNorm: shared?.firstNorm ?? statistics(),
+                    secondNorm: shared?.secondNorm ?? statistics()))
+        }
+        let storesActivatedGradient = configuration.activation == .causal
+        let products = [
+            MatrixProduct.weightGradientScratch(rows: rows, inputs: width),
+            MatrixProduct.weightGradientScratch(rows: rows, inputs: hiddenWidth),
+        ]
+        let reduction = CausalReduction.scratchCount(length: length)
+        return Pieces(
+            blocks: blocks, output: stream(configuration.layers), finalNorm: statistics(),
+            normalized: narrow(),
+            logits: plan.reserve(Panels.size(rows: rows, columns: configuration.vocabulary)),
+            losses: row(), maxima: row(), sums: row(),
+            gradients: backward
+                ? Gradients(
+                    residual: narrow(),
+                    masked: configuration.dropout > 0 ? narrow() : plan.reserve(0),
+                    normalized: narrow(), mixed: narrow(), hidden: wide(),
+                    activated: storesActivatedGradient ? wide() : plan.reserve(0)) : nil,
+            mixerScratch: plan.reserve(
+                backward ? configuration.mixer.scratchCount(length: length) : 0),
+            activationScratch: plan.reserve(backward ? reduction : 0),
+            productScratch: plan.reserve(backward ? products.max()! : 0),
+            rowScratch: plan.reserve(max(LayerNorm.scratchCount, CrossEntropy.scratchCount)),
+            tokenScratch: plan.reserveIntegers(
+                backward
+                    ? Embedding.scratchCount(rows: rows, vocabulary: configuration.vocabulary) : 0))
+    }
 }

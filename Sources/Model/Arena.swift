@@ -3,33 +3,64 @@ import Kernels
 
 /// One aligned allocation of Floats, all zero, freed with its owner.
 ///
-/// The pages are touched by the thread that makes the arena, so that they lie in its memory.
+/// The pages are touched by the thread that makes the arena, so that they lie in its memory. Large
+/// arenas ask for huge pages: panels that follow each other at long strides else miss the TLB.
 package final class Arena: @unchecked Sendable {
     package let floats: UnsafeMutablePointer<Float>
     /// The number of Floats.
     package let count: Int
 
+    private static let hugePageBytes = 2 << 20
+
     package init(count: Int) {
         self.count = count
         var address: UnsafeMutableRawPointer?
         let bytes = max(64, count * MemoryLayout<Float>.stride)
-        guard posix_memalign(&address, 64, bytes) == 0, let address else {
-            fatalError("no memory for \(bytes) bytes")
-        }
+        let isLarge = bytes >= Self.hugePageBytes
+        guard posix_memalign(&address, isLarge ? Self.hugePageBytes : 64, bytes) == 0, let address
+        else { fatalError("no memory for \(bytes) bytes") }
+        if isLarge { madvise(address, bytes, Int32(MADV_HUGEPAGE)) }
         memset(address, 0, bytes)
         floats = address.bindMemory(to: Float.self, capacity: count)
     }
 
     deinit { free(floats) }
+
+    /// One arena for everything that `deal` reserves: it is run once to measure and once to deal.
+    static func dealt<Pieces>(_ deal: (inout ArenaPlan) -> Pieces) -> (arena: Arena, pieces: Pieces)
+    {
+        let arena = Arena(count: measured(deal))
+        var plan = ArenaPlan(base: arena.floats)
+        return (arena, deal(&plan))
+    }
+
+    /// The Floats that `dealt` would take.
+    static func measured<Pieces>(_ deal: (inout ArenaPlan) -> Pieces) -> Int {
+        var plan = ArenaPlan(base: nil)
+        _ = deal(&plan)
+        return plan.count
+    }
 }
 
-/// Deals out the pieces of an arena whose size is the sum of what was asked for.
+/// Deals out the pieces of an arena one behind the other.
 struct ArenaPlan {
+    /// nil while only the size is wanted; pieces then point nowhere.
+    private let base: UnsafeMutablePointer<Float>?
+    /// The Floats that were dealt out so far.
     private(set) var count = 0
 
-    /// The offset of a piece of `floats` Floats, aligned to a vector.
-    mutating func reserve(_ floats: Int) -> Int {
-        defer { count += paddedWidth(floats) }
-        return count
+    init(base: UnsafeMutablePointer<Float>?) { self.base = base }
+
+    /// A piece of `floats` Floats, aligned to a vector.
+    mutating func reserve(_ floats: Int) -> UnsafeMutablePointer<Float> {
+        let offset = count
+        count += paddedWidth(floats)
+        let nowhere = UnsafeMutablePointer<Float>(bitPattern: vectorWidth * 4)!
+        return base.map { $0 + offset } ?? nowhere
+    }
+
+    /// A piece of `integers` integers of the size of a Float.
+    mutating func reserveIntegers(_ integers: Int) -> UnsafeMutablePointer<Int32> {
+        UnsafeMutableRawPointer(reserve(integers)).bindMemory(to: Int32.self, capacity: integers)
     }
 }

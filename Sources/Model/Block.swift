@@ -9,68 +9,55 @@ extension Pass {
         let output = last ? activations.output : activations.blocks[layer + 1].input
 
         // middle = input + dropout(c_proj(mix(LN1(input))))
-        LayerNorm.forward(
-            block.input, into: block.mixerInput, mean: block.firstNorm.mean,
-            reciprocalDeviation: block.firstNorm.reciprocalDeviation,
-            gain: weights + offsets.firstNorm.gain, bias: weight(offsets.firstNorm.bias),
-            rows: rows, width: width, stride: stride)
+        normalize(
+            block.input, offsets.firstNorm, into: block.mixerInput, statistics: block.firstNorm)
         configuration.mixer.forward(
             block.mixerInput, into: block.mixed, sequences: batch.sequences,
-            length: configuration.blockSize, stride: stride, scratch: activations.mixerScratch)
+            length: configuration.blockSize, width: width)
         project(
             block.mixed, panels.mixerProjections[layer], offsets.mixerProjection,
             residual: block.input, into: block.middle, layer: layer, purpose: .mixerDropout)
 
         // output = middle + dropout(mlp.c_proj(activation(mlp.c_fc(LN2(middle)))))
-        LayerNorm.forward(
-            block.middle, into: block.mlpInput, mean: block.secondNorm.mean,
-            reciprocalDeviation: block.secondNorm.reciprocalDeviation,
-            gain: weights + offsets.secondNorm.gain, bias: weight(offsets.secondNorm.bias),
-            rows: rows, width: width, stride: stride)
+        normalize(
+            block.middle, offsets.secondNorm, into: block.mlpInput, statistics: block.secondNorm)
         MatrixProduct.multiply(
-            block.mlpInput, rows: rows, inputStride: stride,
-            panels: panels.rowPanels(panels.expansions[layer]), depth: width,
-            columns: configuration.hiddenWidth, into: block.hidden, outputStride: hiddenStride,
-            bias: weight(offsets.expansion.bias))
+            block.mlpInput, rows: rows, depth: width,
+            panels: panels.expansions[layer].transposed, columns: configuration.hiddenWidth,
+            into: block.hidden, bias: weight(offsets.expansion.bias))
         activate(block)
         project(
             block.activated, panels.projections[layer], offsets.projection,
             residual: block.middle, into: output, layer: layer, purpose: .mlpDropout)
     }
 
-    func backwardBlock(_ layer: Int, gradient: UnsafeMutablePointer<Float>) {
+    func backwardBlock(_ layer: Int) {
         let block = activations.blocks[layer]
         let offsets = layout.blocks[layer]
         let gradients = activations.gradients
 
-        // output = middle + dropout(mlp.c_proj(activated))
-        backwardProject(
-            panels.projections[layer], offsets.projection, input: block.activated,
-            inputGradient: gradients.activated, layer: layer, purpose: .mlpDropout,
-            gradient: gradient)
-        // activated = activation(hidden)
-        backwardActivate(block)
+        // output = middle + dropout(mlp.c_proj(activation(hidden)))
+        let masked = maskedResidual(layer: layer, purpose: .mlpDropout)
+        parameterGradients(
+            masked, panels.projections[layer], offsets.projection, input: block.activated)
+        backwardActivate(masked, panels.projections[layer], block)
         // hidden = mlp.c_fc(LN2(middle))
-        backwardLinear(
-            gradients.hidden, panels.expansions[layer], offsets.expansion,
-            outputStride: hiddenStride, input: block.mlpInput, inputGradient: gradients.normalized,
-            gradient: gradient)
-        backwardNorm(
-            offsets.secondNorm, input: block.middle, statistics: block.secondNorm,
-            gradient: gradient)
+        parameterGradients(
+            gradients.hidden, panels.expansions[layer], offsets.expansion, input: block.mlpInput)
+        inputGradient(gradients.hidden, panels.expansions[layer], into: gradients.normalized)
+        backwardNorm(offsets.secondNorm, input: block.middle, statistics: block.secondNorm)
 
-        // middle = input + dropout(c_proj(mixed))
-        backwardProject(
-            panels.mixerProjections[layer], offsets.mixerProjection, input: block.mixed,
-            inputGradient: gradients.mixed, layer: layer, purpose: .mixerDropout,
-            gradient: gradient)
-        // mixed = mix(mixerInput)
+        // middle = input + dropout(c_proj(mix(LN1(input))))
+        let maskedMiddle = maskedResidual(layer: layer, purpose: .mixerDropout)
+        parameterGradients(
+            maskedMiddle, panels.mixerProjections[layer], offsets.mixerProjection,
+            input: block.mixed)
+        inputGradient(maskedMiddle, panels.mixerProjections[layer], into: gradients.mixed)
         configuration.mixer.backward(
             outputGradient: gradients.mixed, input: block.mixerInput, into: gradients.normalized,
-            sequences: batch.sequences, length: configuration.blockSize, stride: stride,
+            sequences: batch.sequences, length: configuration.blockSize, width: width,
             scratch: activations.mixerScratch)
-        backwardNorm(
-            offsets.firstNorm, input: block.input, statistics: block.firstNorm, gradient: gradient)
+        backwardNorm(offsets.firstNorm, input: block.input, statistics: block.firstNorm)
     }
 
     // MARK: Activation
@@ -78,32 +65,37 @@ extension Pass {
     /// activated = activation(hidden), [R, 4C]
     private func activate(_ block: Activations.Block) {
         switch configuration.activation {
+        case .gelu where activations.keepsForBackward:
+            GELU.forwardWithSlope(block.hidden, into: block.activated, count: hiddenCount)
         case .gelu:
-            GELU.forward(block.hidden, into: block.activated, rows: rows, stride: hiddenStride)
+            GELU.forward(block.hidden, into: block.activated, count: hiddenCount)
         case .causal:
             configuration.activationReduction.forward(
                 block.hidden, into: block.activated, sequences: batch.sequences,
-                length: configuration.blockSize, stride: hiddenStride,
-                scratch: activations.activationScratch)
+                length: configuration.blockSize, width: configuration.hiddenWidth)
         }
     }
 
-    private func backwardActivate(_ block: Activations.Block) {
+    /// output = activation(hidden) Wᵀ + …: the gradient by hidden, [R, 4C].
+    private func backwardActivate(
+        _ outputGradient: UnsafePointer<Float>, _ matrix: PackedMatrix, _ block: Activations.Block
+    ) {
         let gradients = activations.gradients
         switch configuration.activation {
         case .gelu:
-            GELU.backward(
-                outputGradient: gradients.activated, input: block.hidden, into: gradients.hidden,
-                rows: rows, stride: hiddenStride)
+            inputGradient(outputGradient, matrix, into: gradients.hidden, factor: block.hidden)
         case .causal:
+            inputGradient(outputGradient, matrix, into: gradients.activated)
             configuration.activationReduction.backward(
                 outputGradient: gradients.activated, input: block.hidden, into: gradients.hidden,
-                sequences: batch.sequences, length: configuration.blockSize, stride: hiddenStride,
-                scratch: activations.activationScratch)
+                sequences: batch.sequences, length: configuration.blockSize,
+                width: configuration.hiddenWidth, scratch: activations.activationScratch)
         }
     }
 
-    // MARK: Projections onto the residual stream
+    private var hiddenCount: Int { Panels.size(rows: rows, columns: configuration.hiddenWidth) }
+
+    // MARK: Linear maps
 
     /// output = residual + dropout(input Wᵀ + bias); without dropout in one pass, with the same bits.
     private func project(
@@ -112,54 +104,20 @@ extension Pass {
         purpose: RandomPurpose
     ) {
         MatrixProduct.multiply(
-            input, rows: rows, inputStride: paddedWidth(matrix.inputs),
-            panels: panels.rowPanels(matrix), depth: matrix.inputs, columns: matrix.outputs,
-            into: output, outputStride: stride, bias: weight(offsets.bias),
+            input, rows: rows, depth: matrix.inputs, panels: matrix.transposed,
+            columns: matrix.outputs, into: output, bias: weight(offsets.bias),
             residual: dropout > 0 ? nil : residual)
         if dropout > 0 {
-            drop(output, layer: layer, purpose: purpose)
-            GradientSum.add(residual, to: output, count: rows * stride)
+            drop(output, into: output, residual: residual, layer: layer, purpose: purpose)
         }
     }
 
-    /// output = residual + dropout(input Wᵀ + bias): the residual's gradient stays as it is, the
+    /// output = residual + dropout(projection): the residual's gradient stays as it is, the
     /// projection's is the masked copy.
-    private func backwardProject(
-        _ matrix: PackedMatrix, _ offsets: LinearOffsets, input: UnsafePointer<Float>,
-        inputGradient: UnsafeMutablePointer<Float>, layer: Int, purpose: RandomPurpose,
-        gradient: UnsafeMutablePointer<Float>
-    ) {
+    private func maskedResidual(layer: Int, purpose: RandomPurpose) -> UnsafePointer<Float> {
         let gradients = activations.gradients
-        var outputGradient = gradients.residual
-        if dropout > 0 {
-            gradients.masked.update(from: gradients.residual, count: rows * stride)
-            outputGradient = gradients.masked
-            drop(outputGradient, layer: layer, purpose: purpose)
-        }
-        backwardLinear(
-            outputGradient, matrix, offsets, outputStride: stride, input: input,
-            inputGradient: inputGradient, gradient: gradient)
-    }
-
-    /// output = input Wᵀ + bias: writes dW = doutputᵀ input, dbias = Σ doutput, dinput = doutput W.
-    private func backwardLinear(
-        _ outputGradient: UnsafePointer<Float>, _ matrix: PackedMatrix, _ offsets: LinearOffsets,
-        outputStride: Int, input: UnsafePointer<Float>,
-        inputGradient: UnsafeMutablePointer<Float>, gradient: UnsafeMutablePointer<Float>
-    ) {
-        let inputStride = paddedWidth(matrix.inputs)
-        MatrixProduct.weightGradient(
-            outputGradient: outputGradient, outputWidth: matrix.outputs, outputStride: outputStride,
-            input: input, inputWidth: matrix.inputs, inputStride: inputStride, rows: rows,
-            into: gradient + offsets.weight, scratch: activations.productScratch)
-        if let bias = offsets.bias {
-            MatrixProduct.biasGradient(
-                outputGradient: outputGradient, outputWidth: matrix.outputs,
-                outputStride: outputStride, rows: rows, into: gradient + bias)
-        }
-        MatrixProduct.multiply(
-            outputGradient, rows: rows, inputStride: outputStride,
-            panels: panels.columnPanels(matrix), depth: matrix.outputs, columns: matrix.inputs,
-            into: inputGradient, outputStride: inputStride)
+        guard dropout > 0 else { return UnsafePointer(gradients.residual) }
+        drop(gradients.residual, into: gradients.masked, layer: layer, purpose: purpose)
+        return UnsafePointer(gradients.masked)
     }
 }

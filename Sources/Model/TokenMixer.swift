@@ -6,59 +6,63 @@ package enum TokenMixer: Equatable, Sendable {
     /// Causal generation (Hilsenbek, arXiv 2406.10906): no query, key or value.
     case causal(CausalReduction)
 
-    /// y [b, T, C] from x [b, T, C], the LayerNorm's output.
+    /// y [b·T, C] from x [b·T, C], the LayerNorm's output; both in panels.
     func forward(
         _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>, sequences: Int,
-        length: Int, stride: Int, scratch: UnsafeMutablePointer<Float>
+        length: Int, width: Int
     ) {
         switch self {
         case .causal(let reduction):
             reduction.forward(
-                input, into: output, sequences: sequences, length: length, stride: stride,
-                scratch: scratch)
+                input, into: output, sequences: sequences, length: length, width: width)
         }
     }
 
-    /// dx [b, T, C], overwritten, from dy [b, T, C] and the x of the forward pass.
+    /// dx [b·T, C], overwritten, from dy [b·T, C] and the x of the forward pass.
     func backward(
         outputGradient: UnsafePointer<Float>, input: UnsafePointer<Float>,
-        into inputGradient: UnsafeMutablePointer<Float>, sequences: Int, length: Int, stride: Int,
+        into inputGradient: UnsafeMutablePointer<Float>, sequences: Int, length: Int, width: Int,
         scratch: UnsafeMutablePointer<Float>
     ) {
         switch self {
         case .causal(let reduction):
             reduction.backward(
                 outputGradient: outputGradient, input: input, into: inputGradient,
-                sequences: sequences, length: length, stride: stride, scratch: scratch)
+                sequences: sequences, length: length, width: width, scratch: scratch)
         }
     }
 
-    /// One position's y [C] from its x [C] and the state of the positions before it.
+    /// One position's y [n, C] of n sequences from its x [n, C] and the state of the positions before
+    /// it; all in panels.
     ///
-    /// - Parameter state: `decodeStateCount` Floats, zero at position 0; updated.
+    /// - Parameters:
+    ///   - state: `decodeStateCount` Floats, zero at position 0; updated.
+    ///   - count: the size of x in Floats, padding included.
     func step(
         _ input: UnsafePointer<Float>, state: UnsafeMutablePointer<Float>, position: Int,
-        into output: UnsafeMutablePointer<Float>, stride: Int
+        into output: UnsafeMutablePointer<Float>, count: Int
     ) {
         switch self {
         case .causal(let reduction):
             reduction.step(
-                input, previous: state, runningSum: state + stride, position: position,
-                into: output, stride: stride)
+                input, previous: state, runningSum: state + count, position: position,
+                into: output, count: count)
         }
     }
 
     /// The decode state of one layer in Floats: constant in the position.
-    func decodeStateCount(stride: Int) -> Int {
+    ///
+    /// - Parameter count: the size of one position's x in Floats, padding included.
+    func decodeStateCount(count: Int) -> Int {
         switch self {
-        case .causal: 2 * stride
+        case .causal: 2 * count
         }
     }
 
-    /// The Floats of scratch that `forward` and `backward` need.
-    func scratchCount(length: Int, stride: Int) -> Int {
+    /// The Floats of scratch that `backward` needs.
+    func scratchCount(length: Int) -> Int {
         switch self {
-        case .causal: CausalReduction.scratchCount(length: length, stride: stride)
+        case .causal: CausalReduction.scratchCount(length: length)
         }
     }
 

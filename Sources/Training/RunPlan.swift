@@ -26,9 +26,7 @@ package struct RunPlan {
     }
 
     /// The lines of `--dry-run`.
-    ///
-    /// - Parameter bytes: what weights, moments and workers take in this rank.
-    package func description(bytes: Int, ranks: Int, threads: Int) -> String {
+    package func description(memory: MemoryPlan, ranks: Int, threads: Int) -> String {
         """
         parameters  \(layout.parameterCount)
         tokens      \(configuration.tokensPerStep) a step, \(Format.count(tokens)) in all
@@ -36,7 +34,7 @@ package struct RunPlan {
         FLOPs       \(Format.count(operationsPerStep)) a step in matrix products
         workers     \(ranks) rank\(ranks == 1 ? "" : "s") x \(threads) thread\(threads == 1 ? "" : "s"), \
         \(configuration.microBatchCount) micro-batches of \(configuration.microBatchSize) sequences
-        memory      \(Format.mebibytes(bytes)) a rank: weights, moments, gradients, activations
+        memory      \(memory.description)
         """
     }
 }

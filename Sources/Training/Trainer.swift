@@ -61,18 +61,17 @@ package final class Trainer: @unchecked Sendable {
     private var packWeights: WorkerPool.Job = { _ in }
 
     /// - Parameters:
-    ///   - training: the split that batches are drawn from; longer than the block size.
+    ///   - sampler: of batches from the training split.
     ///   - threads: of this rank.
     package init(
-        _ configuration: Configuration, training: TokenShard, threads: Int,
+        _ configuration: Configuration, sampler: BatchSampler, threads: Int,
         communicator: any Communicator
-    ) throws(Failure) {
+    ) {
         self.configuration = configuration
         self.communicator = communicator
         let model = LanguageModel(configuration.model, seed: configuration.seed)
         self.model = model
-        sampler = try BatchSampler(
-            training, blockSize: configuration.model.blockSize, seed: configuration.seed)
+        self.sampler = sampler
         schedule = Schedule(configuration)
 
         let division = WorkDivision(
@@ -108,12 +107,6 @@ package final class Trainer: @unchecked Sendable {
     deinit {
         losses.deallocate()
         chunkSums.deallocate()
-    }
-
-    /// The bytes that weights, moments, gradients and activations take in this rank.
-    package var byteCount: Int {
-        3 * model.layout.arenaCount * MemoryLayout<Float>.stride + weights.panels.byteCount
-            + workers.byteCount
     }
 
     /// Gives the weights their first values: step 0.

@@ -153,17 +153,35 @@ extension Verbs {
             Console.write(
                 "causalgen: beyond \(blockSize) tokens the last position is used again\n", to: 2)
         }
-        let generator = TextGenerator(
-            trained.model, weights: trained.weights, temperature: temperature, topK: topK,
+        let sampler = TokenSampler(
+            vocabulary: trained.tokenizer.vocabularySize, temperature: temperature, topK: topK,
             seed: seed)
-        for sample in 0..<samples {
-            if samples > 1 { Console.write("--- sample \(sample + 1)\n", to: 1) }
-            Console.write(text, to: 1)
-            var decoder = TextDecoder(trained.tokenizer)
-            generator.generate(prompt: ids, count: tokens, sample: sample) { token in
-                Console.write(decoder.append(token), to: 1)
+        for first in stride(from: 0, to: samples, by: textsAtOnce) {
+            let texts = min(textsAtOnce, samples - first)
+            let generator = TextGenerator(
+                trained.model, weights: trained.weights, sampler: sampler, texts: texts)
+            if samples == 1 {
+                Console.write(text, to: 1)
+                var decoder = TextDecoder(trained.tokenizer)
+                generator.generate(prompt: ids, count: tokens, firstSample: 0) { _, token in
+                    Console.write(decoder.append(token), to: 1)
+                }
+                Console.write(decoder.finish() + "\n", to: 1)
+                continue
             }
-            Console.write(decoder.finish() + "\n", to: 1)
+            var written = [[Int32]](repeating: [], count: texts)
+            generator.generate(prompt: ids, count: tokens, firstSample: first) { index, token in
+                written[index].append(token)
+            }
+            for (index, tokens) in written.enumerated() {
+                var decoder = TextDecoder(trained.tokenizer)
+                let continuation = tokens.map { decoder.append($0) }.joined() + decoder.finish()
+                Console.write(
+                    "--- sample \(first + index + 1)\n\(text)\(continuation)\n", to: 1)
+            }
         }
     }
+
+    /// Texts that are written side by side: four full tiles of the matrix product.
+    private static var textsAtOnce: Int { 24 }
 }

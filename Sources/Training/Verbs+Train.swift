@@ -57,29 +57,31 @@ extension Verbs {
         if let warning = WorkerPlan.warning(threads: threads) { console.warn(warning) }
         if let imbalance = division.imbalance(threads: threads) { console.warn(imbalance) }
 
-        let trainer = try communicator.agree {
-            try Trainer(
-                configuration, training: dataset.train, threads: threads,
-                communicator: communicator)
+        let sampler = try communicator.agree {
+            try BatchSampler(
+                dataset.train, blockSize: configuration.model.blockSize, seed: configuration.seed)
         }
-        let plan = RunPlan(configuration)
-        let evaluator = try communicator.agree {
-            Evaluator(
-                trainer.model, weights: trainer.weights, workers: trainer.workers,
-                communicator: communicator,
-                windows: try EvaluationWindows(
-                    dataset.validation, blockSize: configuration.model.blockSize,
-                    limit: configuration.evaluationWindows.limit))
+        let windows = try communicator.agree {
+            try EvaluationWindows(
+                dataset.validation, blockSize: configuration.model.blockSize,
+                limit: configuration.evaluationWindows.limit)
         }
+        let memory = MemoryPlan(
+            configuration, division: division, rank: communicator.rank, threads: threads)
         console.say(
-            plan.description(
-                bytes: trainer.byteCount, ranks: communicator.size, threads: threads))
+            RunPlan(configuration).description(
+                memory: memory, ranks: communicator.size, threads: threads))
         if configuration.model.mixer.leaksFuture {
             console.warn(
                 "--context global lets every position see the future: its losses say nothing about "
                     + "generation, and `sample` will refuse the checkpoint")
         }
         if dryRun { return }
+        let trainer = Trainer(
+            configuration, sampler: sampler, threads: threads, communicator: communicator)
+        let evaluator = Evaluator(
+            trainer.model, weights: trainer.weights, workers: trainer.workers,
+            communicator: communicator, windows: windows)
         let run = TrainingRun(
             configuration, dataset: dataset, trainer: trainer, evaluator: evaluator,
             communicator: communicator, console: console)

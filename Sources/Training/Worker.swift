@@ -32,7 +32,6 @@ package final class Worker: @unchecked Sendable {
         targets.deallocate()
     }
 
-    package var byteCount: Int { activations.byteCount + (fold?.byteCount ?? 0) }
 }
 
 /// The workers of a rank: a pool of threads, each with its own memory.
@@ -56,8 +55,6 @@ package final class Workers: @unchecked Sendable {
         self.pool = pool
     }
 
-    /// The bytes that all workers take.
-    package var byteCount: Int { all.reduce(0) { $0 + $1.byteCount } }
 }
 
 /// The weights of a rank: the arena that everything is a function of, and its packed form.

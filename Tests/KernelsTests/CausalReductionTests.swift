@@ -10,30 +10,25 @@ import Testing
     static let lengths = [1, 2, 3, 7]
 
     static func forward(
-        _ reduction: CausalReduction, _ x: PaddedRows, sequences: Int
-    ) -> PaddedRows {
-        let length = x.rows / sequences
-        var y = PaddedRows(rows: x.rows, width: x.width, repeating: .nan)
-        var scratch = [Float](
-            repeating: .nan,
-            count: CausalReduction.scratchCount(length: length, stride: x.stride))
+        _ reduction: CausalReduction, _ x: PanelMatrix, sequences: Int
+    ) -> PanelMatrix {
+        var y = PanelMatrix(rows: x.rows, width: x.width, repeating: .nan)
         reduction.forward(
-            x.elements, into: &y.elements, sequences: sequences, length: length, stride: x.stride,
-            scratch: &scratch)
+            x.elements, into: &y.elements, sequences: sequences, length: x.rows / sequences,
+            width: x.width)
         return y
     }
 
     static func backward(
-        _ reduction: CausalReduction, _ dy: PaddedRows, _ x: PaddedRows, sequences: Int
-    ) -> PaddedRows {
+        _ reduction: CausalReduction, _ dy: PanelMatrix, _ x: PanelMatrix, sequences: Int
+    ) -> PanelMatrix {
         let length = x.rows / sequences
-        var dx = PaddedRows(rows: x.rows, width: x.width, repeating: .nan)
+        var dx = PanelMatrix(rows: x.rows, width: x.width, repeating: .nan)
         var scratch = [Float](
-            repeating: .nan,
-            count: CausalReduction.scratchCount(length: length, stride: x.stride))
+            repeating: .nan, count: CausalReduction.scratchCount(length: length))
         reduction.backward(
             outputGradient: dy.elements, input: x.elements, into: &dx.elements,
-            sequences: sequences, length: length, stride: x.stride, scratch: &scratch)
+            sequences: sequences, length: length, width: x.width, scratch: &scratch)
         return dx
     }
 
@@ -41,7 +36,7 @@ import Testing
     @Test(arguments: all)
     func forwardAgreesWithTheReference(_ reduction: CausalReduction) {
         for (width, length) in Self.shapes {
-            let x = PaddedRows(rows: 3 * length, width: width, seed: UInt64(width + 100 * length))
+            let x = PanelMatrix(rows: 3 * length, width: width, seed: UInt64(width + 100 * length))
             let y = Self.forward(reduction, x, sequences: 3)
             let expected = Reference.causalReduction(
                 x.doubles, reduction, sequences: 3, length: length, width: width)
@@ -53,8 +48,8 @@ import Testing
     @Test(arguments: all)
     func backwardAgreesWithFiniteDifferences(_ reduction: CausalReduction) {
         for (width, length) in Self.shapes where width <= 17 {
-            let x = PaddedRows(rows: 2 * length, width: width, seed: UInt64(width + 100 * length))
-            let dy = PaddedRows(rows: 2 * length, width: width, seed: 7)
+            let x = PanelMatrix(rows: 2 * length, width: width, seed: UInt64(width + 100 * length))
+            let dy = PanelMatrix(rows: 2 * length, width: width, seed: 7)
             let dx = Self.backward(reduction, dy, x, sequences: 2)
             let expected = finiteDifferences(x.doubles, weights: dy.doubles, step: 1e-6) {
                 Reference.causalReduction(
@@ -68,9 +63,9 @@ import Testing
     @Test(arguments: causal)
     func stepEqualsForwardBitwise(_ reduction: CausalReduction) {
         for (width, length) in Self.shapes {
-            let x = PaddedRows(rows: length, width: width, seed: UInt64(width))
+            let x = PanelMatrix(rows: length, width: width, seed: UInt64(width))
             let y = Self.forward(reduction, x, sequences: 1)
-            var previous = [Float](repeating: .nan, count: x.stride)
+            var previous = [Float](repeating: .nan, count: paddedWidth(width))
             var sum = previous
             for position in 0..<length {
                 // In place, as decoding may do it.
@@ -79,7 +74,7 @@ import Testing
                     reduction.step(
                         $0.baseAddress!, previous: &previous,
                         runningSum: &sum, position: position, into: $0.baseAddress!,
-                        stride: x.stride)
+                        count: $0.count)
                 }
                 #expect(
                     row.hasBits(of: y.rows(position..<position + 1)), "position \(position)")
@@ -90,7 +85,7 @@ import Testing
     @Test(arguments: all)
     func sequencesDoNotSeeEachOther(_ reduction: CausalReduction) {
         let (x, dy) = (
-            PaddedRows(rows: 15, width: 17, seed: 1), PaddedRows(rows: 15, width: 17, seed: 2)
+            PanelMatrix(rows: 15, width: 17, seed: 1), PanelMatrix(rows: 15, width: 17, seed: 2)
         )
         let y = Self.forward(reduction, x, sequences: 3)
         let dx = Self.backward(reduction, dy, x, sequences: 3)
@@ -105,7 +100,7 @@ import Testing
 
     @Test(arguments: all)
     func onlyTheGlobalContextSeesTheFuture(_ reduction: CausalReduction) {
-        let x = PaddedRows(rows: 7, width: 16, seed: 3)
+        let x = PanelMatrix(rows: 7, width: 16, seed: 3)
         let y = Self.forward(reduction, x, sequences: 1)
         var seen = false
         for position in 1..<7 {
@@ -122,8 +117,8 @@ import Testing
         let maximum = CausalReduction(operation: .max, context: context)
         let minimum = CausalReduction(operation: .min, context: context)
         for (width, length) in Self.shapes {
-            let x = PaddedRows(rows: 2 * length, width: width, seed: 5)
-            let dy = PaddedRows(rows: 2 * length, width: width, seed: 6)
+            let x = PanelMatrix(rows: 2 * length, width: width, seed: 5)
+            let dy = PanelMatrix(rows: 2 * length, width: width, seed: 6)
             let y = Self.forward(minimum, x, sequences: 2)
             let mirrored = Self.forward(maximum, x.map(-), sequences: 2).map(-)
             #expect(mirrored.hasBits(of: y))
@@ -149,8 +144,8 @@ import Testing
         func gradient(_ context: CausalReduction.Context, _ x: [Float], _ dy: [Float]) -> [Float] {
             Self.backward(
                 CausalReduction(operation: operation, context: context),
-                PaddedRows(rows: dy.count, width: 1, dy),
-                PaddedRows(rows: x.count, width: 1, x.map { sign * $0 }), sequences: 1
+                PanelMatrix(rows: dy.count, width: 1, dy),
+                PanelMatrix(rows: x.count, width: 1, x.map { sign * $0 }), sequences: 1
             ).values
         }
         // All equal: every gradient stays with its own position.
@@ -171,7 +166,7 @@ import Testing
         for operation in [CausalReduction.Operation.max, .min] {
             for context in CausalReduction.Context.allCases {
                 let reduction = CausalReduction(operation: operation, context: context)
-                let x = PaddedRows(rows: 3, width: 1, [0, -0.0, 0])
+                let x = PanelMatrix(rows: 3, width: 1, [0, -0.0, 0])
                 #expect(Self.forward(reduction, x, sequences: 1).hasBits(of: x))
             }
         }
@@ -180,15 +175,15 @@ import Testing
     @Test func aComparisonWithNaNKeepsTheCurrent() {
         for operation in [CausalReduction.Operation.max, .min] {
             let reduction = CausalReduction(operation: operation, context: .none)
-            let x = PaddedRows(rows: 3, width: 1, [1, .nan, 2])
+            let x = PanelMatrix(rows: 3, width: 1, [1, .nan, 2])
             #expect(Self.forward(reduction, x, sequences: 1).hasBits(of: x))
-            let dy = PaddedRows(rows: 3, width: 1, [1, 10, 100])
+            let dy = PanelMatrix(rows: 3, width: 1, [1, 10, 100])
             #expect(Self.backward(reduction, dy, x, sequences: 1).values == [1, 10, 100])
         }
     }
 
     @Test func meansAreOfTwoAndOfThree() {
-        let x = PaddedRows(rows: 3, width: 1, [2, 4, 12])
+        let x = PanelMatrix(rows: 3, width: 1, [2, 4, 12])
         func value(_ context: CausalReduction.Context) -> [Float] {
             Self.forward(CausalReduction(operation: .mean, context: context), x, sequences: 1)
                 .values

@@ -9,14 +9,12 @@ import Testing
     static let widths = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 18, 31, 32, 33, 36, 48, 61, 64, 128]
 
     static func dropped(
-        _ values: PaddedRows, length: Int, probability: Double, stream: RandomStream = stream
-    ) -> PaddedRows {
-        var result = values
-        result.elements.withUnsafeMutableBufferPointer {
-            Dropout.apply(
-                $0.baseAddress!, rows: values.rows, width: values.width, length: length,
-                probability: probability, stream: stream)
-        }
+        _ values: PanelMatrix, length: Int, probability: Double, stream: RandomStream = stream
+    ) -> PanelMatrix {
+        var result = PanelMatrix(rows: values.rows, width: values.width, repeating: .nan)
+        Dropout.apply(
+            values.elements, into: &result.elements, rows: values.rows, width: values.width,
+            length: length, probability: probability, stream: stream)
         return result
     }
 
@@ -24,7 +22,7 @@ import Testing
     @Test(arguments: widths, [0.2, 0.5, 1e-3, 0.999])
     func theMaskIsTheDocumentedOne(_ width: Int, _ probability: Double) {
         let (sequences, length) = (3, 5)
-        let values = PaddedRows(rows: sequences * length, width: width, seed: 2)
+        let values = PanelMatrix(rows: sequences * length, width: width, seed: 2)
         let result = Self.dropped(values, length: length, probability: probability)
         let threshold = 2 * UInt32(probability * 0x1p31)
         let scale = Float(1 / (1 - probability))
@@ -46,7 +44,7 @@ import Testing
     @Test(arguments: widths)
     func groupingOfSequencesChangesNoBit(_ width: Int) {
         let (sequences, length) = (6, 7)
-        let values = PaddedRows(rows: sequences * length, width: width, seed: 3)
+        let values = PanelMatrix(rows: sequences * length, width: width, seed: 3)
         let whole = Self.dropped(values, length: length, probability: 0.3)
         for group in [1, 2, 3] {
             for first in stride(from: 0, to: sequences, by: group) {
@@ -59,8 +57,24 @@ import Testing
         }
     }
 
+    @Test(arguments: [3, 16, 36])
+    func theResidualIsAddedBehindTheMask(_ width: Int) {
+        let values = PanelMatrix(rows: 10, width: width, seed: 14)
+        let residual = PanelMatrix(rows: 10, width: width, seed: 15)
+        let dropped = Self.dropped(values, length: 5, probability: 0.4)
+        var sum = values
+        // In place, as documented.
+        sum.elements.withUnsafeMutableBufferPointer {
+            Dropout.apply(
+                $0.baseAddress!, into: $0.baseAddress!, residual: residual.elements, rows: 10,
+                width: width, length: 5, probability: 0.4, stream: Self.stream)
+        }
+        #expect(sum.values == zip(dropped.values, residual.values).map { $0 + $1 })
+        #expect(sum.paddingIsZero)
+    }
+
     @Test func probabilityZeroIsTheIdentity() {
-        var values = PaddedRows(rows: 4, width: 33, seed: 4)
+        var values = PanelMatrix(rows: 4, width: 33, seed: 4)
         values[0, 0] = -0.0
         values[1, 32] = .infinity
         values[2, 5] = .leastNonzeroMagnitude
@@ -70,7 +84,7 @@ import Testing
     /// Whatever is dropped becomes +0: negative numbers, infinities and NaN as well.
     @Test func droppedValuesArePlusZero() {
         for special in [-1, -0.0, .infinity, .nan] as [Float] {
-            var values = PaddedRows(rows: 64, width: 16)
+            var values = PanelMatrix(rows: 64, width: 16)
             for row in 0..<64 { for column in 0..<16 { values[row, column] = special } }
             let result = Self.dropped(values, length: 64, probability: 0.5)
             let zeros = result.elements.count { $0.bitPattern == 0 }
@@ -81,7 +95,7 @@ import Testing
     /// Five standard deviations of a binomial count; in every lane, as lanes are different words.
     @Test(arguments: [0.1, 0.2, 0.5, 0.9])
     func theFractionDroppedIsTheProbability(_ probability: Double) {
-        let ones = PaddedRows(rows: 4096, width: 64).map { _ in 1 }
+        let ones = PanelMatrix(rows: 4096, width: 64).map { _ in 1 }
         let result = Self.dropped(ones, length: 1024, probability: probability)
         let kept = (0..<64).map { column in
             (0..<4096).count { row in result[row, column] != 0 }
@@ -100,7 +114,7 @@ import Testing
     /// Neighbours in a row, in time, in the batch and in the step agree as often as chance has it.
     @Test func masksOfNeighboursAreIndependent() {
         let (rows, width) = (2048, 64)
-        let ones = PaddedRows(rows: rows, width: width).map { _ in 1 }
+        let ones = PanelMatrix(rows: rows, width: width).map { _ in 1 }
         let mask = Self.dropped(ones, length: 256, probability: 0.5).values.map { $0 != 0 }
         let nextStep = RandomStream(
             seed: 1337, layer: 1, purpose: .mixerDropout, sequence: 5, step: 18)
@@ -122,8 +136,8 @@ import Testing
     /// The backward pass: the gradient of sum(weights · dropout(x)) is dropout(weights).
     @Test(arguments: [3, 17, 64])
     func theSameMaskOnTheGradientIsTheBackward(_ width: Int) {
-        let x = PaddedRows(rows: 6, width: width, seed: 6)
-        let weights = PaddedRows(rows: 6, width: width, seed: 7)
+        let x = PanelMatrix(rows: 6, width: width, seed: 6)
+        let weights = PanelMatrix(rows: 6, width: width, seed: 7)
         let gradient = Self.dropped(weights, length: 3, probability: 0.4)
         // Linear in x, so that a wide step is exact but for the roundings of Float.
         for (row, column) in [(0, 0), (2, width / 2), (5, width - 1), (3, 1)] {

@@ -5,54 +5,59 @@ import Testing
     static let widths = [1, 10, 15, 16, 17, 48, 130]
 
     struct Parameters {
-        let gain: PaddedRows
-        let bias: PaddedRows?
+        let gain: PanelMatrix
+        let bias: PanelMatrix?
 
         init(width: Int, withBias: Bool) {
-            gain = PaddedRows(rows: 1, width: width, seed: 11)
-            bias = withBias ? PaddedRows(rows: 1, width: width, seed: 12) : nil
+            gain = PanelMatrix(rows: 1, width: width, seed: 11)
+            bias = withBias ? PanelMatrix(rows: 1, width: width, seed: 12) : nil
         }
     }
 
     struct Output {
-        var y: PaddedRows
+        var y: PanelMatrix
         var mean: [Float]
         var reciprocalDeviation: [Float]
     }
 
-    static func forward(_ x: PaddedRows, _ parameters: Parameters) -> Output {
-        var y = PaddedRows(rows: x.rows, width: x.width, repeating: .nan)
+    static func forward(_ x: PanelMatrix, _ parameters: Parameters) -> Output {
+        var y = PanelMatrix(rows: x.rows, width: x.width, repeating: .nan)
         var mean = [Float](repeating: .nan, count: x.rows)
         var reciprocalDeviation = mean
+        var scratch = [Float](repeating: .nan, count: LayerNorm.scratchCount)
         func run(_ bias: UnsafePointer<Float>?) {
             LayerNorm.forward(
                 x.elements, into: &y.elements, mean: &mean,
                 reciprocalDeviation: &reciprocalDeviation, gain: parameters.gain.elements,
-                bias: bias, rows: x.rows, width: x.width, stride: x.stride)
+                bias: bias, rows: x.rows, width: x.width, scratch: &scratch)
         }
         if let bias = parameters.bias { run(bias.elements) } else { run(nil) }
         return Output(y: y, mean: mean, reciprocalDeviation: reciprocalDeviation)
     }
 
     struct Gradients {
-        var input: PaddedRows
-        var gain: PaddedRows
-        var bias: PaddedRows?
+        var input: PanelMatrix
+        var gain: PanelMatrix
+        var bias: PanelMatrix?
     }
 
+    /// - Parameter earlier: what the gradients of the parameters are added to; nil replaces it.
     static func backward(
-        _ dy: PaddedRows, _ x: PaddedRows, _ parameters: Parameters, addingTo residual: PaddedRows
+        _ dy: PanelMatrix, _ x: PanelMatrix, _ parameters: Parameters,
+        addingTo residual: PanelMatrix, accumulatingOn earlier: PanelMatrix? = nil
     ) -> Gradients {
         let output = forward(x, parameters)
         var dx = residual
-        var gain = PaddedRows(rows: 1, width: x.width, repeating: .nan)
+        var gain = earlier ?? PanelMatrix(rows: 1, width: x.width, repeating: .nan)
         var bias = gain
+        var scratch = [Float](repeating: .nan, count: LayerNorm.scratchCount)
         func run(_ biasGradient: UnsafeMutablePointer<Float>?) {
             LayerNorm.backward(
                 outputGradient: dy.elements, input: x.elements, mean: output.mean,
                 reciprocalDeviation: output.reciprocalDeviation, gain: parameters.gain.elements,
                 addingTo: &dx.elements, gainGradient: &gain.elements,
-                biasGradient: biasGradient, rows: x.rows, width: x.width, stride: x.stride)
+                biasGradient: biasGradient, accumulating: earlier != nil, rows: x.rows,
+                width: x.width, scratch: &scratch)
         }
         if parameters.bias == nil { run(nil) } else { run(&bias.elements) }
         return Gradients(input: dx, gain: gain, bias: parameters.bias == nil ? nil : bias)
@@ -64,7 +69,7 @@ import Testing
     func forwardAgreesWithTheReference(_ width: Int, _ withBias: Bool) {
         let parameters = Parameters(width: width, withBias: withBias)
         for offset in [Float(0), 10] {
-            let x = PaddedRows(rows: 5, width: width, seed: UInt64(width)).map { $0 + offset }
+            let x = PanelMatrix(rows: 5, width: width, seed: UInt64(width)).map { $0 + offset }
             let y = Self.forward(x, parameters).y
             let expected = Reference.layerNorm(
                 x.doubles, gain: parameters.gain.doubles, bias: parameters.bias?.doubles, rows: 5,
@@ -77,9 +82,9 @@ import Testing
     @Test(arguments: widths, [false, true])
     func backwardAgreesWithFiniteDifferences(_ width: Int, _ withBias: Bool) {
         let parameters = Parameters(width: width, withBias: withBias)
-        let x = PaddedRows(rows: 3, width: width, seed: 21)
-        let dy = PaddedRows(rows: 3, width: width, seed: 22)
-        let zero = PaddedRows(rows: 3, width: width)
+        let x = PanelMatrix(rows: 3, width: width, seed: 21)
+        let dy = PanelMatrix(rows: 3, width: width, seed: 22)
+        let zero = PanelMatrix(rows: 3, width: width)
         let gradients = Self.backward(dy, x, parameters, addingTo: zero)
         func output(x: [Double], gain: [Double]) -> [Double] {
             Reference.layerNorm(
@@ -105,25 +110,39 @@ import Testing
 
     @Test func inputGradientIsAddedToTheResidualStream() {
         let parameters = Parameters(width: 17, withBias: false)
-        let x = PaddedRows(rows: 3, width: 17, seed: 31)
-        let dy = PaddedRows(rows: 3, width: 17, seed: 32)
-        let residual = PaddedRows(rows: 3, width: 17, seed: 33)
-        let zero = PaddedRows(rows: 3, width: 17)
+        let x = PanelMatrix(rows: 3, width: 17, seed: 31)
+        let dy = PanelMatrix(rows: 3, width: 17, seed: 32)
+        let residual = PanelMatrix(rows: 3, width: 17, seed: 33)
+        let zero = PanelMatrix(rows: 3, width: 17)
         let alone = Self.backward(dy, x, parameters, addingTo: zero).input
         let sum = Self.backward(dy, x, parameters, addingTo: residual).input
         #expect(sum.values == zip(residual.values, alone.values).map { $0 + $1 })
         #expect(sum.paddingIsZero)
     }
 
+    @Test func parameterGradientsAreAddedToEarlierOnes() {
+        let parameters = Parameters(width: 17, withBias: true)
+        let x = PanelMatrix(rows: 3, width: 17, seed: 34)
+        let dy = PanelMatrix(rows: 3, width: 17, seed: 35)
+        let zero = PanelMatrix(rows: 3, width: 17)
+        let earlier = PanelMatrix(rows: 1, width: 17, seed: 36)
+        let alone = Self.backward(dy, x, parameters, addingTo: zero)
+        let sum = Self.backward(dy, x, parameters, addingTo: zero, accumulatingOn: earlier)
+        #expect(sum.gain.values == zip(earlier.values, alone.gain.values).map { $0 + $1 })
+        #expect(sum.bias!.values == zip(earlier.values, alone.bias!.values).map { $0 + $1 })
+        #expect(sum.gain.paddingIsZero && sum.bias!.paddingIsZero)
+    }
+
+    /// More rows than are taken at a time.
     @Test(arguments: widths)
     func rowsDoNotDependOnTheNumberOfRowsBitwise(_ width: Int) {
         let parameters = Parameters(width: width, withBias: true)
-        let x = PaddedRows(rows: 7, width: width, seed: 41)
-        let dy = PaddedRows(rows: 7, width: width, seed: 42)
-        let residual = PaddedRows(rows: 7, width: width, seed: 43)
+        let x = PanelMatrix(rows: 67, width: width, seed: 41)
+        let dy = PanelMatrix(rows: 67, width: width, seed: 42)
+        let residual = PanelMatrix(rows: 67, width: width, seed: 43)
         let y = Self.forward(x, parameters).y
         let dx = Self.backward(dy, x, parameters, addingTo: residual).input
-        for row in 0..<7 {
+        for row in [0, 1, 30, 31, 32, 33, 63, 64, 66] {
             let one = row..<row + 1
             #expect(Self.forward(x.rows(one), parameters).y.hasBits(of: y.rows(one)))
             let gradients = Self.backward(
@@ -135,7 +154,7 @@ import Testing
     /// The order that is promised, written out once more: lanes down the row, then halves.
     @Test(arguments: widths)
     func statisticsAreSummedInTheDocumentedOrder(_ width: Int) {
-        let x = PaddedRows(rows: 1, width: width, seed: 51)
+        let x = PanelMatrix(rows: 1, width: width, seed: 51)
         let output = Self.forward(x, Parameters(width: width, withBias: false))
         func sum(_ terms: [Float], _ accumulate: (Float, Float) -> Float) -> Float {
             var lanes = [Float](repeating: 0, count: 16)
@@ -158,20 +177,20 @@ import Testing
 
     @Test func aConstantRowGivesTheBias() {
         let parameters = Parameters(width: 10, withBias: true)
-        let x = PaddedRows(rows: 1, width: 10, [Float](repeating: 3, count: 10))
+        let x = PanelMatrix(rows: 1, width: 10, [Float](repeating: 3, count: 10))
         #expect(Self.forward(x, parameters).y.values == parameters.bias!.values)
     }
 
     @Test func aRowThatIsNotFiniteKeepsItsPaddingZero() {
-        var x = PaddedRows(rows: 2, width: 10, seed: 61)
+        var x = PanelMatrix(rows: 2, width: 10, seed: 61)
         x[0, 3] = .infinity
         let parameters = Parameters(width: 10, withBias: true)
         let y = Self.forward(x, parameters).y
         #expect(y.paddingIsZero)
         #expect(y.values[..<10].allSatisfy { $0.isNaN })
         #expect(y.values[10...].allSatisfy { $0.isFinite })
-        let dy = PaddedRows(rows: 2, width: 10, seed: 62)
-        let gradients = Self.backward(dy, x, parameters, addingTo: PaddedRows(rows: 2, width: 10))
+        let dy = PanelMatrix(rows: 2, width: 10, seed: 62)
+        let gradients = Self.backward(dy, x, parameters, addingTo: PanelMatrix(rows: 2, width: 10))
         #expect(gradients.input.paddingIsZero && gradients.gain.paddingIsZero)
     }
 }

@@ -17,15 +17,18 @@ import Testing
                 == SIMD4(0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1))
     }
 
-    /// Also where the first word of the counter wraps around within the eight blocks.
-    @Test(arguments: [0, 1, 8, 12_345, 0x7fff_fffc, UInt32.max - 7, .max - 3, .max])
-    func eightBlocksAreEightTimesOne(_ first: UInt32) {
+    /// Also where the first word of the counter wraps around within the blocks.
+    @Test(
+        arguments: [0, 1, 8, 12_345, 0x7fff_fffc, .max - 7, .max - 3, .max] as [UInt32],
+        [4, 1_000, .max - 1] as [UInt32])
+    func eightBlocksAreTwiceFourTimesOne(_ first: UInt32, _ distance: UInt32) {
         for key: UInt64 in [0, 1337, 0xdead_beef_0123_4567, .max] {
             let counter = SIMD4(first, first &* 77, 5, ~first)
-            let words = Philox.eightBlocks(key: key, counter: counter)
+            let second = first &+ distance
+            let words = Philox.eightBlocks(key: key, counter: counter, second: second)
             for block in 0..<8 {
                 var single = counter
-                single[0] &+= UInt32(block)
+                single[0] = (block < 4 ? first : second) &+ UInt32(block % 4)
                 let expected = Philox.block(key: key, counter: single)
                 for word in 0..<4 { #expect(words[4 * block + word] == expected[word]) }
             }

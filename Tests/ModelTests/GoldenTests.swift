@@ -51,7 +51,7 @@ import Testing
                     }
                     model.backward(
                         batch, weights: weights.floats, panels: panels, activations: activations,
-                        lossScale: 1 / Float(rows), gradient: gradient.floats)
+                        lossScale: 1 / Float(rows), gradient: GradientTarget(gradient.floats))
                 }
             }
             GradientSum.add(
@@ -98,9 +98,11 @@ import Testing
         let decoder = Decoder(model, weights: weights.floats, panels: panels)
         for row in 0..<golden.sequences * model.configuration.blockSize {
             if row % model.configuration.blockSize == 0 { decoder.reset() }
-            let logits = decoder.step(tokens[row])
+            var token = tokens[row]
+            let logits = decoder.step(&token)
             for token in 0..<model.configuration.vocabulary {
-                let expected = activations.logits[row * activations.vocabularyStride + token]
+                let expected = activations.logits[
+                    Panels.index(row: row, column: token, rows: tokens.count)]
                 #expect(logits[token].bitPattern == expected.bitPattern)
             }
         }
@@ -126,8 +128,11 @@ import Testing
                     weights: weights.floats, panels: panels, activations: activations,
                     training: false)
             }
-            return (0..<length * activations.vocabularyStride).map {
-                activations.logits[$0].bitPattern
+            return (0..<length).flatMap { row in
+                (0..<model.configuration.vocabulary).map {
+                    let index = Panels.index(row: row, column: $0, rows: length)
+                    return activations.logits[index].bitPattern
+                }
             }
         }
         var tokens = Array(golden.tokens[..<length])
@@ -179,7 +184,9 @@ private struct Golden {
         let vocabulary = model.configuration.vocabulary
         for index in expected.indices {
             let found = activations.logits[
-                index / vocabulary * activations.vocabularyStride + index % vocabulary]
+                Panels.index(
+                    row: index / vocabulary, column: index % vocabulary,
+                    rows: expected.count / vocabulary)]
             #expect(abs(Double(found) - expected[index]) <= 1e-5 * largest)
         }
     }

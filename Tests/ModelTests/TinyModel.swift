@@ -39,10 +39,10 @@ final class TinyModel {
     /// The bits of the logits, [b·T][V].
     func logits(_ tokens: [Int32]) -> [[UInt32]] {
         forward(tokens, targets)
-        let stride = activations.vocabularyStride
         return (0..<tokens.count).map { row in
             (0..<model.configuration.vocabulary).map {
-                activations.logits[row * stride + $0].bitPattern
+                let index = Panels.index(row: row, column: $0, rows: tokens.count)
+                return activations.logits[index].bitPattern
             }
         }
     }
@@ -55,7 +55,7 @@ final class TinyModel {
         withBatch(tokens, targets) {
             model.backward(
                 $0, weights: weights.floats, panels: panels, activations: activations,
-                lossScale: 1 / Float(tokens.count), gradient: gradient.floats)
+                lossScale: 1 / Float(tokens.count), gradient: GradientTarget(gradient.floats))
         }
         GradientSum.add(
             gradient.floats + model.layout.inputEmbedding.lowerBound,

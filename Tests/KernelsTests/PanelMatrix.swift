@@ -1,17 +1,16 @@
 import Kernels
 
-/// Rows as the kernels want them: [rows, stride], columns from `width` on +0.
-struct PaddedRows {
+/// A matrix as the kernels want it: in panels of sixteen columns, the padding +0.
+struct PanelMatrix {
     let rows: Int
     let width: Int
     var elements: [Float]
 
-    var stride: Int { paddedWidth(width) }
-
     init(rows: Int, width: Int, repeating value: Float = 0) {
         self.rows = rows
         self.width = width
-        elements = [Float](repeating: value, count: rows * paddedWidth(width))
+        elements = [Float](
+            repeating: value, count: Panels.size(rows: rows, columns: width))
     }
 
     /// Padding around `values`, [rows, width].
@@ -19,9 +18,7 @@ struct PaddedRows {
         self.init(rows: rows, width: width)
         precondition(values.count == rows * width)
         for row in 0..<rows {
-            for column in 0..<width {
-                elements[row * stride + column] = values[row * width + column]
-            }
+            for column in 0..<width { self[row, column] = values[row * width + column] }
         }
     }
 
@@ -31,37 +28,44 @@ struct PaddedRows {
     }
 
     subscript(row: Int, column: Int) -> Float {
-        get { elements[row * stride + column] }
-        set { elements[row * stride + column] = newValue }
+        get { elements[Panels.index(row: row, column: column, rows: rows)] }
+        set { elements[Panels.index(row: row, column: column, rows: rows)] = newValue }
     }
 
     /// [rows, width], without padding.
     var values: [Float] {
-        (0..<rows).flatMap { row in elements[row * stride..<row * stride + width] }
+        (0..<rows).flatMap { row in (0..<width).map { self[row, $0] } }
     }
 
     var doubles: [Double] { values.map(Double.init) }
 
+    /// The columns that are padding.
+    var padding: Range<Int> { width..<paddedWidth(width) }
+
     /// Whether all elements, padding included, are the same bits.
-    func hasBits(of other: PaddedRows) -> Bool {
+    func hasBits(of other: PanelMatrix) -> Bool {
         elements.map(\.bitPattern) == other.elements.map(\.bitPattern)
     }
 
     /// Whether every pad lane holds +0.
     var paddingIsZero: Bool {
         (0..<rows).allSatisfy { row in
-            elements[row * stride + width..<(row + 1) * stride].allSatisfy { $0.bitPattern == 0 }
+            padding.allSatisfy { self[row, $0].bitPattern == 0 }
         }
     }
 
-    func rows(_ range: Range<Int>) -> PaddedRows {
-        var part = PaddedRows(rows: range.count, width: width)
-        part.elements = Array(elements[range.lowerBound * stride..<range.upperBound * stride])
+    func rows(_ range: Range<Int>) -> PanelMatrix {
+        var part = PanelMatrix(rows: range.count, width: width)
+        for row in range {
+            for column in 0..<paddedWidth(width) {
+                part[row - range.lowerBound, column] = self[row, column]
+            }
+        }
         return part
     }
 
-    func map(_ transform: (Float) -> Float) -> PaddedRows {
-        PaddedRows(rows: rows, width: width, values.map(transform))
+    func map(_ transform: (Float) -> Float) -> PanelMatrix {
+        PanelMatrix(rows: rows, width: width, values.map(transform))
     }
 }
 

@@ -1,0 +1,53 @@
+import Collectives
+import Kernels
+import Model
+
+/// The memory that a rank takes while it trains, known before any of it is allocated.
+package struct MemoryPlan {
+    package struct Item: Sendable {
+        package let name: String
+        package let bytes: Int
+    }
+
+    package let items: [Item]
+
+    /// - Parameters:
+    ///   - division: of the micro-batches among the ranks.
+    ///   - threads: of the rank.
+    package init(_ configuration: Configuration, division: WorkDivision, rank: Int, threads: Int) {
+        let layout = ParameterLayout(configuration.model)
+        let floats = { (count: Int) in count * MemoryLayout<Float>.stride }
+        let threadDivision = division.division(ofRank: rank, threads: threads)
+        let runs = (0..<threads).map { threadDivision.range(of: $0).count }
+        let arenas = runs.reduce(0) { $0 + ($1 > 0 ? GradientFold.arenaCount(run: $1) : 0) }
+        let activations = runs.reduce(0) {
+            $0
+                + Activations.byteCount(
+                    configuration.model, sequences: configuration.microBatchSize,
+                    backward: $1 > 0)
+        }
+        let received = CanonicalSum.receivedCount(
+            count: layout.gradientCount, rank: rank, ranks: division.workers,
+            activeRanks: division.activeWorkers)
+        let idle = division.range(of: rank).isEmpty ? layout.gradientCount : 0
+        items = [
+            Item(name: "weights", bytes: floats(layout.arenaCount)),
+            Item(name: "moments", bytes: floats(2 * layout.arenaCount)),
+            Item(
+                name: "packed weights",
+                bytes: PackedWeights.byteCount(configuration.model, layout, backward: true)),
+            Item(name: "gradients", bytes: floats(arenas * layout.gradientCount)),
+            Item(name: "activations", bytes: activations),
+            Item(name: "exchange", bytes: floats(received + idle)),
+        ]
+    }
+
+    package var bytes: Int { items.reduce(0) { $0 + $1.bytes } }
+
+    package var description: String {
+        let parts = items.filter { $0.bytes > 0 }.map {
+            "\($0.name) \(Format.mebibytes($0.bytes))"
+        }
+        return "\(Format.mebibytes(bytes)) a rank: \(parts.joined(separator: ", "))"
+    }
+}
