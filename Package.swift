@@ -38,17 +38,19 @@ let package = Package(
             dependencies: ["Model", "TokenData", "Collectives", "Checkpointing", "Host", "Yams"],
             swiftSettings: machine),
         .target(name: "Model", dependencies: ["Kernels"], swiftSettings: arithmetic),
-        .target(name: "Kernels", swiftSettings: arithmetic),
+        .target(name: "Kernels", dependencies: ["CVector"], swiftSettings: arithmetic),
         .target(name: "TokenData", dependencies: ["Kernels", "Host"], swiftSettings: machine),
         .target(
             name: "Collectives", dependencies: ["CMPI", "Kernels", "Host"], swiftSettings: machine),
         .target(
             name: "Checkpointing", dependencies: ["CHDF5", "Model", "Host"], swiftSettings: machine),
-        .target(name: "Host", dependencies: ["CCrypto"], swiftSettings: machine),
+        .target(name: "Host", dependencies: ["CCrypto", "CHost"], swiftSettings: machine),
 
         // C that Swift calls. Only inline functions of our own, for what Swift cannot import.
         .systemLibrary(
             name: "CMPI", pkgConfig: "ompi-c", providers: [.apt(["libopenmpi-dev", "openmpi-bin"])]),
+        .systemLibrary(name: "CVector"),
+        .systemLibrary(name: "CHost"),
         .systemLibrary(name: "CHDF5", pkgConfig: "hdf5", providers: [.apt(["libhdf5-dev"])]),
         .systemLibrary(
             name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
@@ -56,6 +58,9 @@ let package = Package(
         .testTarget(name: "KernelsTests", dependencies: ["Kernels"], swiftSettings: machine),
         .testTarget(
             name: "ProgramTests", dependencies: ["causalgen"], swiftSettings: machine),
+        .testTarget(
+            name: "TrainingTests", dependencies: ["Training", "Model", "Collectives", "Kernels"],
+            swiftSettings: machine),
         .testTarget(
             name: "TokenDataTests", dependencies: ["TokenData", "Host", "Kernels"],
             swiftSettings: machine),

@@ -1,20 +1,40 @@
+import CHost
 import Glibc
 
 /// The processor cores and instruction sets of this process.
 package enum Processor {
-    /// The number of cores that this process may run on (its affinity mask, not the machine's count).
-    package static var availableCores: Int {
-        guard let status = try? MappedFile.text("/proc/self/status"),
-            let line = status.split(separator: "\n").first(where: {
-                $0.hasPrefix("Cpus_allowed:")
-            })
-        else { return onlineCores }
-        let mask = line.dropFirst("Cpus_allowed:".count)
-        return max(1, mask.reduce(0) { $0 + ($1.hexDigitValue?.nonzeroBitCount ?? 0) })
+    /// The cores that this thread may run on (its affinity mask, not the machine's).
+    package static var allowedCores: [Int32] {
+        let capacity = Int(causalgen_most_cores)
+        let cores = [Int32](unsafeUninitializedCapacity: capacity) { buffer, count in
+            count = Int(max(0, causalgen_allowed_cores(buffer.baseAddress, Int32(capacity))))
+        }
+        return cores.isEmpty ? (0..<Int32(onlineCores)).map { $0 } : cores
     }
+
+    /// The number of cores that this thread may run on.
+    package static var availableCores: Int { allowedCores.count }
 
     /// The number of cores of the machine.
     package static var onlineCores: Int { max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN))) }
+
+    /// The most memory that this process has had so far, in bytes; 0 where the kernel does not say.
+    ///
+    /// getrusage is no help: it counts what the process was before it became this program.
+    package static var peakMemoryBytes: Int {
+        guard let status = try? MappedFile.text("/proc/self/status"),
+            let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
+            let kilobytes = line.split(whereSeparator: \.isWhitespace).dropFirst().first
+        else { return 0 }
+        return (Int(kilobytes) ?? 0) * 1024
+    }
+
+    /// Keeps the calling thread on one core; where the kernel refuses, it stays where it may.
+    package static func pinThread(to core: Int32) { _ = causalgen_pin_thread(core) }
+
+    /// To be called in a loop that waits.
+    @inline(__always)
+    package static func spinHint() { causalgen_spin_hint() }
 
     /// Says so where this processor lacks what the program was compiled for; otherwise the first
     /// kernel would end it with an illegal instruction.

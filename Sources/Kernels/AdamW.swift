@@ -1,3 +1,5 @@
+import CVector
+
 /// Adam with decoupled weight decay (Loshchilov, Hutter, arXiv 1711.05101), as PyTorch writes it:
 ///
 ///     w = w · (1 - rate · decay)
@@ -70,7 +72,8 @@ package enum AdamW {
             let second = (secondMoments.vector(at: index) * step.beta2)
                 .addingProduct(gradient * gradient, Vector(repeating: step.squareWeight))
             let deviation = Vector(repeating: step.epsilon)
-                .addingProduct(second.squareRoot(), Vector(repeating: step.deviationCorrection))
+                .addingProduct(
+                    causalgen_square_roots(second), Vector(repeating: step.deviationCorrection))
             let weight = weights.vector(at: index) * retention
             weights.store(weight - step.rate * first / deviation, at: index)
             firstMoments.store(first, at: index)

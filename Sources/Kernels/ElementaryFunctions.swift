@@ -82,18 +82,18 @@ package enum ElementaryFunctions {
         let exponential = (powerOfTwo(exponent) * (1 + expMinusOneNearZero(remainder)))
             .replacing(with: 0, where: magnitude .> 13)
 
-        var r = Vector(repeating: -0x1.58e81ap-22)
-        r = multiplyAdd(r, bounded, 0x1.06cb42p-17)
-        r = multiplyAdd(r, bounded, -0x1.684dacp-14)
-        r = multiplyAdd(r, bounded, 0x1.2a8d80p-11)
-        r = multiplyAdd(r, bounded, -0x1.55de66p-9)
-        r = multiplyAdd(r, bounded, 0x1.2839dap-7)
-        r = multiplyAdd(r, bounded, -0x1.a216c8p-6)
-        r = multiplyAdd(r, bounded, 0x1.fb95aap-5)
-        r = multiplyAdd(r, bounded, -0x1.1005c2p-3)
-        r = multiplyAdd(r, bounded, 0x1.fff404p-3)
-        r = multiplyAdd(r, bounded, -0x1.988406p-2)
-        r = multiplyAdd(r, bounded, 0.5)
+        // In pairs (Estrin), so that few operations wait for each other.
+        let square = bounded * bounded
+        let fourth = square * square
+        let r0 = multiplyAdd(bounded, -0x1.988406p-2, 0.5)
+        let r1 = multiplyAdd(bounded, -0x1.1005c2p-3, 0x1.fff404p-3)
+        let r2 = multiplyAdd(bounded, -0x1.a216c8p-6, 0x1.fb95aap-5)
+        let r3 = multiplyAdd(bounded, -0x1.55de66p-9, 0x1.2839dap-7)
+        let r4 = multiplyAdd(bounded, -0x1.684dacp-14, 0x1.2a8d80p-11)
+        let r5 = multiplyAdd(bounded, -0x1.58e81ap-22, 0x1.06cb42p-17)
+        let high = r2.addingProduct(square, r3)
+            .addingProduct(fourth, r4.addingProduct(square, r5))
+        let r = r0.addingProduct(square, r1).addingProduct(fourth, high)
         let tail = exponential * r
         return ((1 - tail).replacing(with: tail, where: x .< 0), exponential * 0x1.988454p-2)
     }
@@ -136,12 +136,11 @@ extension ElementaryFunctions {
     /// e^r - 1 for |r| <= ln 2 / 2, relative to itself: r + r² p(r).
     @inline(__always)
     private static func expMinusOneNearZero(_ r: Vector) -> Vector {
-        var p = Vector(repeating: 0x1.6abfe2p-10)
-        p = multiplyAdd(p, r, 0x1.122c3cp-7)
-        p = multiplyAdd(p, r, 0x1.55579ap-5)
-        p = multiplyAdd(p, r, 0x1.5554aap-3)
-        p = multiplyAdd(p, r, 0x1.fffffep-2)
-        return r.addingProduct(r * r, p)
+        let square = r * r
+        let low = multiplyAdd(r, 0x1.5554aap-3, 0x1.fffffep-2)
+        let high = multiplyAdd(r, 0x1.122c3cp-7, 0x1.55579ap-5)
+            .addingProduct(square, Vector(repeating: 0x1.6abfe2p-10))
+        return r.addingProduct(square, low.addingProduct(square, high))
     }
 
     /// x = quadrant · π/2 + remainder, |remainder| <= π/4 (kept there where x is beyond all sense).
@@ -182,6 +181,12 @@ extension ElementaryFunctions {
 // MARK: - Bits
 
 extension ElementaryFunctions {
+    /// a b + c with constants b and c, rounded once.
+    @inline(__always)
+    private static func multiplyAdd(_ a: Vector, _ b: Float, _ c: Float) -> Vector {
+        Vector(repeating: c).addingProduct(a, Vector(repeating: b))
+    }
+
     /// a b + c, rounded once.
     @inline(__always)
     private static func multiplyAdd(_ a: Vector, _ b: Vector, _ c: Float) -> Vector {

@@ -13,7 +13,9 @@ package enum LayerNorm {
     private static let rowBlock = 32
 
     /// The Floats of scratch that both directions need.
-    package static let scratchCount = 2 * rowBlock * vectorWidth
+    package static func scratchCount(width: Int) -> Int {
+        2 * (rowBlock * vectorWidth + paddedWidth(width))
+    }
 
     /// y = LN(x).
     ///
@@ -24,7 +26,7 @@ package enum LayerNorm {
     ///   - reciprocalDeviation: d, [rows], written for `backward`.
     ///   - gain: [width], readable up to the padded width.
     ///   - bias: as the gain.
-    ///   - scratch: `scratchCount` Floats, whatever they hold.
+    ///   - scratch: `scratchCount(width:)` Floats, whatever they hold.
     package static func forward(
         _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
         mean: UnsafeMutablePointer<Float>, reciprocalDeviation: UnsafeMutablePointer<Float>,
@@ -45,6 +47,20 @@ package enum LayerNorm {
         Panels.zeroPadding(of: output, rows: rows, columns: width)
     }
 
+    /// y = LN(x) once more, from the mean and deviation that `forward` left: one pass, the same bits.
+    ///
+    /// - Parameters: as for `forward`.
+    package static func repeatForward(
+        _ input: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>,
+        mean: UnsafePointer<Float>, reciprocalDeviation: UnsafePointer<Float>,
+        gain: UnsafePointer<Float>, bias: UnsafePointer<Float>?, rows: Int, width: Int
+    ) {
+        Block(first: 0, count: rows, rows: rows, width: width).normalize(
+            input, into: output, mean: mean, reciprocalDeviation: reciprocalDeviation, gain: gain,
+            bias: bias)
+        Panels.zeroPadding(of: output, rows: rows, columns: width)
+    }
+
     /// The gradients by the input, added to what is there, and by gain and bias.
     ///
     /// With n the normalised row and h = dy · gain, dx += (h - mean(h) - n · mean(h · n)) · d;
@@ -61,7 +77,7 @@ package enum LayerNorm {
     ///   - biasGradient: as the gain's; nil where there is no bias.
     ///   - accumulating: whether the gradients of gain and bias are added to what is there; otherwise
     ///     they replace it.
-    ///   - scratch: `scratchCount` Floats, whatever they hold.
+    ///   - scratch: `scratchCount(width:)` Floats, whatever they hold.
     package static func backward(
         outputGradient: UnsafePointer<Float>, input: UnsafePointer<Float>,
         mean: UnsafePointer<Float>, reciprocalDeviation: UnsafePointer<Float>,
@@ -70,18 +86,16 @@ package enum LayerNorm {
         accumulating: Bool, rows: Int, width: Int, scratch: UnsafeMutablePointer<Float>
     ) {
         precondition(rows >= 0 && width > 0, "a row has at least one column")
+        let sums = ParameterSums(scratch + 2 &* rowBlock &* vectorWidth, width: width)
         for first in stride(from: 0, to: rows, by: rowBlock) {
             let block = Block(
                 first: first, count: min(rowBlock, rows &- first), rows: rows, width: width)
-            block.addInputGradient(
+            block.addGradients(
                 outputGradient, input, mean: mean, reciprocalDeviation: reciprocalDeviation,
-                gain: gain, to: inputGradient, scratch: scratch)
+                gain: gain, to: inputGradient, sums, scratch: scratch)
         }
         Panels.zeroPadding(of: inputGradient, rows: rows, columns: width)
-        parameterGradients(
-            outputGradient, input, mean: mean, reciprocalDeviation: reciprocalDeviation,
-            gainGradient: gainGradient, biasGradient: biasGradient, accumulating: accumulating,
-            rows: rows, width: width)
+        sums.store(gain: gainGradient, bias: biasGradient, accumulating: accumulating)
     }
 
     /// (x - mean) · d, the same bits forwards and backwards.
@@ -90,33 +104,34 @@ package enum LayerNorm {
         (x - mean) * deviation
     }
 
-    /// gainGradient = sum of dy · n, biasGradient = sum of dy, a panel at a time.
-    private static func parameterGradients(
-        _ outputGradient: UnsafePointer<Float>, _ input: UnsafePointer<Float>,
-        mean: UnsafePointer<Float>, reciprocalDeviation: UnsafePointer<Float>,
-        gainGradient: UnsafeMutablePointer<Float>, biasGradient: UnsafeMutablePointer<Float>?,
-        accumulating: Bool, rows: Int, width: Int
-    ) {
-        for panel in 0..<Panels.count(columns: width) {
-            let column = panel &* vectorWidth
-            let (dy, x) = (outputGradient + column &* rows, input + column &* rows)
-            var (gainSum, biasSum) = (Vector.zero, Vector.zero)
-            for row in 0..<rows {
-                let gradient = dy.vector(at: row &* vectorWidth)
-                let normalized = normalized(
-                    x.vector(at: row &* vectorWidth), mean[row], reciprocalDeviation[row])
-                gainSum = gainSum.addingProduct(gradient, normalized)
-                biasSum += gradient
+    /// The sums of dy · n and of dy over the rows so far, for each column.
+    private struct ParameterSums {
+        /// Both [width], padded.
+        let gain: UnsafeMutablePointer<Float>
+        let bias: UnsafeMutablePointer<Float>
+        let width: Int
+
+        init(_ scratch: UnsafeMutablePointer<Float>, width: Int) {
+            gain = scratch
+            bias = scratch + paddedWidth(width)
+            self.width = width
+            scratch.update(repeating: 0, count: 2 &* paddedWidth(width))
+        }
+
+        func store(
+            gain gainGradient: UnsafeMutablePointer<Float>,
+            bias biasGradient: UnsafeMutablePointer<Float>?, accumulating: Bool
+        ) {
+            // The padding of dy is +0, but a mean that is not finite makes its products NaN.
+            Panels.zeroPadding(of: gain, rows: 1, columns: width)
+            for column in stride(from: 0, to: width, by: vectorWidth) {
+                gainGradient.store(
+                    gain.vector(at: column), at: column, count: vectorWidth,
+                    accumulating: accumulating)
+                biasGradient?.store(
+                    bias.vector(at: column), at: column, count: vectorWidth,
+                    accumulating: accumulating)
             }
-            // The padding of dy is +0, but a mean that is not finite would make it NaN.
-            if column &+ vectorWidth > width {
-                gainSum = Vector.zero.replacing(
-                    with: gainSum, where: validLanes(ofLastVector: width))
-            }
-            gainGradient.store(
-                gainSum, at: column, count: vectorWidth, accumulating: accumulating)
-            biasGradient?.store(
-                biasSum, at: column, count: vectorWidth, accumulating: accumulating)
         }
     }
 
@@ -193,11 +208,13 @@ package enum LayerNorm {
             }
         }
 
-        /// dx += (h - mean(h) - n · mean(h · n)) · d. The padding of dy and gain is +0, so h is too.
-        func addInputGradient(
+        /// dx += (h - mean(h) - n · mean(h · n)) · d, and the sums over rows for gain and bias. The
+        /// padding of dy and gain is +0, so h is too.
+        func addGradients(
             _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>, mean: UnsafePointer<Float>,
             reciprocalDeviation: UnsafePointer<Float>, gain: UnsafePointer<Float>,
-            to dx: UnsafeMutablePointer<Float>, scratch: UnsafeMutablePointer<Float>
+            to dx: UnsafeMutablePointer<Float>, _ parameters: ParameterSums,
+            scratch: UnsafeMutablePointer<Float>
         ) {
             let (sums, projections) = (scratch, scratch + rowBlock &* vectorWidth)
             clear(sums)
@@ -217,13 +234,26 @@ package enum LayerNorm {
                 sums[lanes] = sums.vector(at: lanes).treeSum / Float(width)
                 projections[lanes] = projections.vector(at: lanes).treeSum / Float(width)
             }
-            forEach { column, row, index in
-                let scaled = dy.vector(at: index) * gain.vector(at: column)
-                let deviation = reciprocalDeviation[first &+ row]
-                let normalized = normalized(x.vector(at: index), mean[first &+ row], deviation)
-                let (mean, projection) = (sums[row &* vectorWidth], projections[row &* vectorWidth])
-                let gradient = ((scaled - mean) - normalized * projection) * deviation
-                dx.store(dx.vector(at: index) + gradient, at: index)
+            for panel in 0..<Panels.count(columns: width) {
+                let column = panel &* vectorWidth
+                let gain = gain.vector(at: column)
+                var gainSum = parameters.gain.vector(at: column)
+                var biasSum = parameters.bias.vector(at: column)
+                for row in 0..<count {
+                    let index = (panel &* rows &+ first &+ row) &* vectorWidth
+                    let gradient = dy.vector(at: index)
+                    let deviation = reciprocalDeviation[first &+ row]
+                    let normalized = normalized(x.vector(at: index), mean[first &+ row], deviation)
+                    gainSum = gainSum.addingProduct(gradient, normalized)
+                    biasSum += gradient
+                    let (mean, projection) = (
+                        sums[row &* vectorWidth], projections[row &* vectorWidth]
+                    )
+                    let centered = (gradient * gain - mean) - normalized * projection
+                    dx.store(dx.vector(at: index) + centered * deviation, at: index)
+                }
+                parameters.gain.store(gainSum, at: column)
+                parameters.bias.store(biasSum, at: column)
             }
         }
     }

@@ -7,18 +7,12 @@ import Kernels
 package final class Activations: @unchecked Sendable {
     package typealias Floats = UnsafeMutablePointer<Float>
 
-    /// What one block keeps.
+    /// What one block keeps. What LayerNorm and the mixer made of it is cheaper to compute again.
     struct Block {
         /// The residual stream at the block's entry, [R, C].
         let input: Floats
-        /// The mixer's input, LN1(input), [R, C].
-        let mixerInput: Floats
-        /// The mixer's output, before its projection, [R, C].
-        let mixed: Floats
         /// The residual stream between mixer and MLP, [R, C].
         let middle: Floats
-        /// The MLP's input, LN2(middle), [R, C].
-        let mlpInput: Floats
         /// The hidden layer before the activation, [R, 4C]; with GELU and a backward pass to come, its
         /// slope takes its place.
         let hidden: Floats
@@ -55,6 +49,7 @@ package final class Activations: @unchecked Sendable {
         let output: Floats
         let finalNorm: Statistics
         let normalized: Floats
+        let mixed: Floats
         let logits: Floats
         let losses: Floats
         let maxima: Floats
@@ -69,6 +64,8 @@ package final class Activations: @unchecked Sendable {
 
     /// The most sequences of a micro-batch.
     package let sequences: Int
+    /// Of the thread that these activations belong to.
+    package let clock = WorkClock()
     private let arena: Arena
     private let pieces: Pieces
 
@@ -76,8 +73,10 @@ package final class Activations: @unchecked Sendable {
     /// The residual stream after the last block, [R, C].
     var output: Floats { pieces.output }
     var finalNorm: Statistics { pieces.finalNorm }
-    /// LNf(output), [R, C].
+    /// The output of the LayerNorm that ran last, [R, C].
     var normalized: Floats { pieces.normalized }
+    /// The output of the mixer that ran last, before its projection, [R, C].
+    var mixed: Floats { pieces.mixed }
     /// [R, V]; the backward pass turns them into their gradient in place.
     package var logits: Floats { pieces.logits }
     /// The loss of every row in nats, [R].
@@ -144,22 +143,21 @@ package final class Activations: @unchecked Sendable {
             let shared = backward ? nil : blocks.first
             blocks.append(
                 Block(
-                    input: stream(layer), mixerInput: shared?.mixerInput ?? narrow(),
-                    mixed: shared?.mixed ?? narrow(), middle: shared?.middle ?? narrow(),
-                    mlpInput: shared?.mlpInput ?? narrow(), hidden: shared?.hidden ?? wide(),
-                    activated: shared?.activated ?? wide(),
+                    input: stream(layer), middle: shared?.middle ?? narrow(),
+                    hidden: shared?.hidden ?? wide(), activated: shared?.activated ?? wide(),
                     firstNorm: shared?.firstNorm ?? statistics(),
                     secondNorm: shared?.secondNorm ?? statistics()))
         }
         let storesActivatedGradient = configuration.activation == .causal
         let products = [
+            MatrixProduct.multiplyScratch,
             MatrixProduct.weightGradientScratch(rows: rows, inputs: width),
             MatrixProduct.weightGradientScratch(rows: rows, inputs: hiddenWidth),
         ]
         let reduction = CausalReduction.scratchCount(length: length)
         return Pieces(
             blocks: blocks, output: stream(configuration.layers), finalNorm: statistics(),
-            normalized: narrow(),
+            normalized: narrow(), mixed: narrow(),
             logits: plan.reserve(Panels.size(rows: rows, columns: configuration.vocabulary)),
             losses: row(), maxima: row(), sums: row(),
             gradients: backward
@@ -172,7 +170,8 @@ package final class Activations: @unchecked Sendable {
                 backward ? configuration.mixer.scratchCount(length: length) : 0),
             activationScratch: plan.reserve(backward ? reduction : 0),
             productScratch: plan.reserve(backward ? products.max()! : 0),
-            rowScratch: plan.reserve(max(LayerNorm.scratchCount, CrossEntropy.scratchCount)),
+            rowScratch: plan.reserve(
+                max(LayerNorm.scratchCount(width: width), CrossEntropy.scratchCount)),
             tokenScratch: plan.reserveIntegers(
                 backward
                     ? Embedding.scratchCount(rows: rows, vocabulary: configuration.vocabulary) : 0))

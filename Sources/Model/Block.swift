@@ -9,22 +9,17 @@ extension Pass {
         let output = last ? activations.output : activations.blocks[layer + 1].input
 
         // middle = input + dropout(c_proj(mix(LN1(input))))
-        normalize(
-            block.input, offsets.firstNorm, into: block.mixerInput, statistics: block.firstNorm)
-        configuration.mixer.forward(
-            block.mixerInput, into: block.mixed, sequences: batch.sequences,
-            length: configuration.blockSize, width: width)
+        normalize(block.input, offsets.firstNorm, block.firstNorm)
+        mix()
         project(
-            block.mixed, panels.mixerProjections[layer], offsets.mixerProjection,
+            activations.mixed, panels.mixerProjections[layer], offsets.mixerProjection,
             residual: block.input, into: block.middle, layer: layer, purpose: .mixerDropout)
 
         // output = middle + dropout(mlp.c_proj(activation(mlp.c_fc(LN2(middle)))))
-        normalize(
-            block.middle, offsets.secondNorm, into: block.mlpInput, statistics: block.secondNorm)
-        MatrixProduct.multiply(
-            block.mlpInput, rows: rows, depth: width,
-            panels: panels.expansions[layer].transposed, columns: configuration.hiddenWidth,
-            into: block.hidden, bias: weight(offsets.expansion.bias))
+        normalize(block.middle, offsets.secondNorm, block.secondNorm)
+        multiply(
+            activations.normalized, panels.expansions[layer], bias: offsets.expansion.bias,
+            into: block.hidden)
         activate(block)
         project(
             block.activated, panels.projections[layer], offsets.projection,
@@ -42,22 +37,36 @@ extension Pass {
             masked, panels.projections[layer], offsets.projection, input: block.activated)
         backwardActivate(masked, panels.projections[layer], block)
         // hidden = mlp.c_fc(LN2(middle))
+        normalizeAgain(block.middle, offsets.secondNorm, block.secondNorm)
         parameterGradients(
-            gradients.hidden, panels.expansions[layer], offsets.expansion, input: block.mlpInput)
+            gradients.hidden, panels.expansions[layer], offsets.expansion,
+            input: activations.normalized)
         inputGradient(gradients.hidden, panels.expansions[layer], into: gradients.normalized)
-        backwardNorm(offsets.secondNorm, input: block.middle, statistics: block.secondNorm)
+        backwardNorm(block.middle, offsets.secondNorm, block.secondNorm)
 
         // middle = input + dropout(c_proj(mix(LN1(input))))
+        normalizeAgain(block.input, offsets.firstNorm, block.firstNorm)
+        mix()
         let maskedMiddle = maskedResidual(layer: layer, purpose: .mixerDropout)
         parameterGradients(
             maskedMiddle, panels.mixerProjections[layer], offsets.mixerProjection,
-            input: block.mixed)
+            input: activations.mixed)
         inputGradient(maskedMiddle, panels.mixerProjections[layer], into: gradients.mixed)
         configuration.mixer.backward(
-            outputGradient: gradients.mixed, input: block.mixerInput, into: gradients.normalized,
+            outputGradient: gradients.mixed, input: activations.normalized,
+            into: gradients.normalized,
             sequences: batch.sequences, length: configuration.blockSize, width: width,
             scratch: activations.mixerScratch)
-        backwardNorm(offsets.firstNorm, input: block.input, statistics: block.firstNorm)
+        activations.clock.lap(.mixer)
+        backwardNorm(block.input, offsets.firstNorm, block.firstNorm)
+    }
+
+    /// mixed = mix(normalized), [R, C]
+    private func mix() {
+        configuration.mixer.forward(
+            activations.normalized, into: activations.mixed, sequences: batch.sequences,
+            length: configuration.blockSize, width: width)
+        activations.clock.lap(.mixer)
     }
 
     // MARK: Activation
@@ -74,6 +83,7 @@ extension Pass {
                 block.hidden, into: block.activated, sequences: batch.sequences,
                 length: configuration.blockSize, width: configuration.hiddenWidth)
         }
+        activations.clock.lap(.activation)
     }
 
     /// output = activation(hidden) Wᵀ + …: the gradient by hidden, [R, 4C].
@@ -90,6 +100,7 @@ extension Pass {
                 outputGradient: gradients.activated, input: block.hidden, into: gradients.hidden,
                 sequences: batch.sequences, length: configuration.blockSize,
                 width: configuration.hiddenWidth, scratch: activations.activationScratch)
+            activations.clock.lap(.activation)
         }
     }
 
@@ -103,10 +114,8 @@ extension Pass {
         residual: UnsafePointer<Float>, into output: UnsafeMutablePointer<Float>, layer: Int,
         purpose: RandomPurpose
     ) {
-        MatrixProduct.multiply(
-            input, rows: rows, depth: matrix.inputs, panels: matrix.transposed,
-            columns: matrix.outputs, into: output, bias: weight(offsets.bias),
-            residual: dropout > 0 ? nil : residual)
+        multiply(
+            input, matrix, bias: offsets.bias, residual: dropout > 0 ? nil : residual, into: output)
         if dropout > 0 {
             drop(output, into: output, residual: residual, layer: layer, purpose: purpose)
         }

@@ -60,7 +60,7 @@ package final class Decoder {
                 mixed: rows(of: width), hidden: rows(of: hiddenWidth),
                 activated: rows(of: hiddenWidth), mean: plan.reserve(sequences),
                 reciprocalDeviation: plan.reserve(sequences),
-                scratch: plan.reserve(LayerNorm.scratchCount),
+                scratch: plan.reserve(LayerNorm.scratchCount(width: width)),
                 logits: rows(of: configuration.vocabulary),
                 states: plan.reserve(configuration.layers * stateCount))
         }
@@ -152,7 +152,7 @@ package final class Decoder {
         into output: Floats
     ) {
         MatrixProduct.multiply(
-            input, rows: sequences, depth: matrix.inputs, panels: matrix.transposed,
+            input, rows: sequences, depth: matrix.inputs, by: .panels(matrix.transposed),
             columns: matrix.outputs, into: output, bias: bias.map { weights + $0 },
             residual: residual.map { UnsafePointer($0) })
     }

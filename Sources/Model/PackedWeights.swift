@@ -1,6 +1,6 @@
 import Kernels
 
-/// One weight matrix W [N, K] and its panels.
+/// One weight matrix W [N, K]: where it lies, and the panels of Wᵀ.
 package struct PackedMatrix: @unchecked Sendable {
     /// Where the matrix starts in the weight arena, in Floats.
     let weight: Int
@@ -9,18 +9,9 @@ package struct PackedMatrix: @unchecked Sendable {
     let inputs: Int
     /// The panels of Wᵀ, for Y = X Wᵀ.
     let transposed: UnsafeMutablePointer<Float>
-    /// The panels of W, for dX = dY W; nil where only the forward pass is wanted.
-    fileprivate let plain: UnsafeMutablePointer<Float>?
-
-    var panels: UnsafeMutablePointer<Float> {
-        guard let plain else {
-            preconditionFailure("these weights were packed for the forward pass only")
-        }
-        return plain
-    }
 }
 
-/// The weight matrices in panels, as the matrix product reads them: packed once after each update and
+/// The weight matrices in panels, as the forward product reads them: packed once after each update and
 /// shared by all workers of a rank.
 package final class PackedWeights: Sendable {
     let head: PackedMatrix
@@ -36,11 +27,8 @@ package final class PackedWeights: Sendable {
         let projections: [PackedMatrix]
     }
 
-    /// - Parameter backward: whether the panels of the form by input are wanted, as in training.
-    package init(_ configuration: ModelConfiguration, _ layout: ParameterLayout, backward: Bool) {
-        let (arena, pieces) = Arena.dealt {
-            Self.deal(configuration, layout, backward: backward, &$0)
-        }
+    package init(_ configuration: ModelConfiguration, _ layout: ParameterLayout) {
+        let (arena, pieces) = Arena.dealt { Self.deal(configuration, layout, &$0) }
         self.arena = arena
         head = pieces.head
         mixerProjections = pieces.mixerProjections
@@ -48,25 +36,25 @@ package final class PackedWeights: Sendable {
         projections = pieces.projections
     }
 
+    /// All panels.
+    package var floats: UnsafeBufferPointer<Float> {
+        UnsafeBufferPointer(start: arena.floats, count: arena.count)
+    }
+
     /// The size in bytes, before anything is allocated.
     package static func byteCount(
-        _ configuration: ModelConfiguration, _ layout: ParameterLayout, backward: Bool
+        _ configuration: ModelConfiguration, _ layout: ParameterLayout
     ) -> Int {
-        let floats = Arena.measured { deal(configuration, layout, backward: backward, &$0) }
-        return floats * MemoryLayout<Float>.stride
+        Arena.measured { deal(configuration, layout, &$0) } * MemoryLayout<Float>.stride
     }
 
     private static func deal(
-        _ configuration: ModelConfiguration, _ layout: ParameterLayout, backward: Bool,
-        _ plan: inout ArenaPlan
+        _ configuration: ModelConfiguration, _ layout: ParameterLayout, _ plan: inout ArenaPlan
     ) -> Pieces {
         func matrix(_ weight: Int, _ outputs: Int, _ inputs: Int) -> PackedMatrix {
-            let transposed = plan.reserve(Panels.size(rows: inputs, columns: outputs))
-            let plain =
-                backward ? plan.reserve(Panels.size(rows: outputs, columns: inputs)) : nil
-            return PackedMatrix(
-                weight: weight, outputs: outputs, inputs: inputs, transposed: transposed,
-                plain: plain)
+            PackedMatrix(
+                weight: weight, outputs: outputs, inputs: inputs,
+                transposed: plan.reserve(Panels.size(rows: inputs, columns: outputs)))
         }
         let width = configuration.width
         let hidden = configuration.hiddenWidth
@@ -90,19 +78,10 @@ package final class PackedWeights: Sendable {
     private func pack(
         _ matrix: PackedMatrix, _ weights: UnsafePointer<Float>, _ worker: Int, _ workers: Int
     ) {
-        let source = weights + matrix.weight
+        let count = Panels.count(columns: matrix.outputs)
         MatrixPacking.packTransposed(
-            source, rows: matrix.outputs, columns: matrix.inputs,
-            range: share(of: matrix.outputs, worker, workers), into: matrix.transposed)
-        if let plain = matrix.plain {
-            MatrixPacking.pack(
-                source, rows: matrix.outputs, columns: matrix.inputs,
-                range: share(of: matrix.inputs, worker, workers), into: plain)
-        }
-    }
-
-    private func share(of columns: Int, _ worker: Int, _ workers: Int) -> Range<Int> {
-        let panels = Panels.count(columns: columns)
-        return panels * worker / workers..<panels * (worker + 1) / workers
+            weights + matrix.weight, rows: matrix.outputs, columns: matrix.inputs,
+            range: count * worker / workers..<count * (worker + 1) / workers,
+            into: matrix.transposed)
     }
 }

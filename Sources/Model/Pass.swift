@@ -29,6 +29,7 @@ struct Pass {
             positionTable: weights + layout.positionEmbedding, into: output,
             sequences: batch.sequences, length: configuration.blockSize,
             vocabulary: configuration.vocabulary, positions: configuration.blockSize, width: width)
+        activations.clock.lap(.embedding)
         if dropout > 0 {
             drop(output, into: output, layer: configuration.layers, purpose: .embeddingDropout)
         }
@@ -47,6 +48,7 @@ struct Pass {
             sequences: batch.sequences, length: configuration.blockSize,
             vocabulary: configuration.vocabulary, positions: configuration.blockSize, width: width,
             scratch: activations.tokenScratch)
+        activations.clock.lap(.embedding)
     }
 
     // MARK: Head
@@ -55,18 +57,15 @@ struct Pass {
     ///
     /// - Returns: the sum of the losses in nats, in Double, rows ascending.
     func forwardHead() -> Double {
-        normalize(
-            activations.output, layout.finalNorm, into: activations.normalized,
-            statistics: activations.finalNorm)
-        MatrixProduct.multiply(
-            activations.normalized, rows: rows, depth: width, panels: panels.head.transposed,
-            columns: configuration.vocabulary, into: activations.logits)
+        normalize(activations.output, layout.finalNorm, activations.finalNorm)
+        multiply(activations.normalized, panels.head, into: activations.logits)
         CrossEntropy.forward(
             logits: activations.logits, targets: batch.targets, losses: activations.losses,
             maxima: activations.maxima, sums: activations.sums, rows: rows,
             vocabulary: configuration.vocabulary, scratch: activations.rowScratch)
         var total = 0.0
         for row in 0..<rows { total += Double(activations.losses[row]) }
+        activations.clock.lap(.loss)
         return total
     }
 
@@ -77,6 +76,7 @@ struct Pass {
             logits: activations.logits, targets: batch.targets, maxima: activations.maxima,
             sums: activations.sums, scale: lossScale, rows: rows,
             vocabulary: configuration.vocabulary)
+        activations.clock.lap(.loss)
         // logits = LNf(x) wteᵀ: the head part of the tied gradient.
         parameterGradients(
             activations.logits, panels.head,
@@ -84,8 +84,7 @@ struct Pass {
         inputGradient(activations.logits, panels.head, into: gradients.normalized)
         gradients.residual.update(
             repeating: 0, count: Panels.size(rows: rows, columns: width))
-        backwardNorm(
-            layout.finalNorm, input: activations.output, statistics: activations.finalNorm)
+        backwardNorm(activations.output, layout.finalNorm, activations.finalNorm)
     }
 
     // MARK: What blocks and head share
@@ -111,23 +110,38 @@ struct Pass {
             stream: RandomStream(
                 seed: model.seed, layer: layer, purpose: purpose, sequence: batch.firstSequence,
                 step: batch.step))
+        activations.clock.lap(.dropout)
     }
 
-    /// output = LN(input), [R, C]
+    /// normalized = LN(input), [R, C]
     func normalize(
         _ input: UnsafePointer<Float>, _ norm: LayerNormOffsets,
-        into output: UnsafeMutablePointer<Float>, statistics: Activations.Statistics
+        _ statistics: Activations.Statistics
     ) {
         LayerNorm.forward(
-            input, into: output, mean: statistics.mean,
+            input, into: activations.normalized, mean: statistics.mean,
             reciprocalDeviation: statistics.reciprocalDeviation, gain: weights + norm.gain,
             bias: weight(norm.bias), rows: rows, width: width, scratch: activations.rowScratch)
+        activations.clock.lap(.normalization)
+    }
+
+    /// normalized = LN(input) as it was in the forward pass, [R, C]
+    func normalizeAgain(
+        _ input: UnsafePointer<Float>, _ norm: LayerNormOffsets,
+        _ statistics: Activations.Statistics
+    ) {
+        LayerNorm.repeatForward(
+            input, into: activations.normalized, mean: statistics.mean,
+            reciprocalDeviation: statistics.reciprocalDeviation, gain: weights + norm.gain,
+            bias: weight(norm.bias), rows: rows, width: width)
+        activations.clock.lap(.normalization)
     }
 
     /// Adds the gradient by a LayerNorm's input to the residual stream's; the gradient by its output
     /// is in `gradients.normalized`.
     func backwardNorm(
-        _ norm: LayerNormOffsets, input: UnsafePointer<Float>, statistics: Activations.Statistics
+        _ input: UnsafePointer<Float>, _ norm: LayerNormOffsets,
+        _ statistics: Activations.Statistics
     ) {
         LayerNorm.backward(
             outputGradient: activations.gradients.normalized, input: input, mean: statistics.mean,
@@ -135,6 +149,18 @@ struct Pass {
             addingTo: activations.gradients.residual, gainGradient: gradient(norm.gain),
             biasGradient: norm.bias.map(gradient), accumulating: accumulating, rows: rows,
             width: width, scratch: activations.rowScratch)
+        activations.clock.lap(.normalization)
+    }
+
+    /// output = input Wᵀ + bias, + residual where there is one.
+    func multiply(
+        _ input: UnsafePointer<Float>, _ matrix: PackedMatrix, bias: Int? = nil,
+        residual: UnsafePointer<Float>? = nil, into output: UnsafeMutablePointer<Float>
+    ) {
+        MatrixProduct.multiply(
+            input, rows: rows, depth: matrix.inputs, by: .panels(matrix.transposed),
+            columns: matrix.outputs, into: output, bias: weight(bias), residual: residual)
+        activations.clock.lap(.forwardProducts)
     }
 
     /// output = input Wᵀ + bias: dW = doutputᵀ input, dbias = Σ doutput.
@@ -151,6 +177,7 @@ struct Pass {
                 outputGradient: outputGradient, outputs: matrix.outputs, rows: rows,
                 into: gradient(bias), accumulating: accumulating)
         }
+        activations.clock.lap(.weightProducts)
     }
 
     /// output = input Wᵀ + bias: dinput = doutput W, · factor where there is one.
@@ -159,7 +186,9 @@ struct Pass {
         into inputGradient: UnsafeMutablePointer<Float>, factor: UnsafePointer<Float>? = nil
     ) {
         MatrixProduct.multiply(
-            outputGradient, rows: rows, depth: matrix.outputs, panels: matrix.panels,
-            columns: matrix.inputs, into: inputGradient, factor: factor)
+            outputGradient, rows: rows, depth: matrix.outputs,
+            by: .rowMajor(weights + matrix.weight), columns: matrix.inputs, into: inputGradient,
+            factor: factor, scratch: activations.productScratch)
+        activations.clock.lap(.inputProducts)
     }
 }

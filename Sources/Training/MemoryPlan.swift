@@ -10,6 +10,8 @@ package struct MemoryPlan {
     }
 
     package let items: [Item]
+    /// What rank 0 takes beside that while it writes a checkpoint: its image.
+    package let checkpointBytes: Int
 
     /// - Parameters:
     ///   - division: of the micro-batches among the ranks.
@@ -30,12 +32,13 @@ package struct MemoryPlan {
             count: layout.gradientCount, rank: rank, ranks: division.workers,
             activeRanks: division.activeWorkers)
         let idle = division.range(of: rank).isEmpty ? layout.gradientCount : 0
+        checkpointBytes = floats(3 * layout.arenaCount)
         items = [
             Item(name: "weights", bytes: floats(layout.arenaCount)),
             Item(name: "moments", bytes: floats(2 * layout.arenaCount)),
             Item(
                 name: "packed weights",
-                bytes: PackedWeights.byteCount(configuration.model, layout, backward: true)),
+                bytes: PackedWeights.byteCount(configuration.model, layout)),
             Item(name: "gradients", bytes: floats(arenas * layout.gradientCount)),
             Item(name: "activations", bytes: activations),
             Item(name: "exchange", bytes: floats(received + idle)),
@@ -48,6 +51,7 @@ package struct MemoryPlan {
         let parts = items.filter { $0.bytes > 0 }.map {
             "\($0.name) \(Format.mebibytes($0.bytes))"
         }
-        return "\(Format.mebibytes(bytes)) a rank: \(parts.joined(separator: ", "))"
+        return "\(Format.mebibytes(bytes)) a rank: \(parts.joined(separator: ", ")); "
+            + "\(Format.mebibytes(checkpointBytes)) more while rank 0 writes a checkpoint"
     }
 }

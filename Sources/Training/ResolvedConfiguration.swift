@@ -236,12 +236,12 @@ extension Configuration {
 
 extension String {
     /// The text with spaces behind it up to `width` characters.
-    func padded(_ width: Int) -> String {
+    package func padded(_ width: Int) -> String {
         self + String(repeating: " ", count: Swift.max(0, width - count))
     }
 
     /// The text with spaces before it up to `width` characters.
-    func paddedLeft(_ width: Int) -> String {
+    package func paddedLeft(_ width: Int) -> String {
         String(repeating: " ", count: Swift.max(0, width - count)) + self
     }
 }

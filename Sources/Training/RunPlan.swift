@@ -38,20 +38,3 @@ package struct RunPlan {
         """
     }
 }
-
-/// The measured peak of one core, for the percentages in the log.
-enum PeakMeasurement {
-    /// Floating-point operations a second: the best of a few runs of about 2 ms each.
-    static func operationsPerSecond() -> Double {
-        let count = 40_000
-        var best = 0.0
-        var sink: Float = 0
-        for attempt in 0..<5 {
-            let start = monotonicSeconds()
-            let result = PeakRate.run(count, Float(attempt) * 1e-6)
-            best = max(best, result.operations / (monotonicSeconds() - start))
-            sink += result.value
-        }
-        return sink.isNaN ? 0 : best
-    }
-}

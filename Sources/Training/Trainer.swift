@@ -81,7 +81,7 @@ package final class Trainer: @unchecked Sendable {
         self.threadDivision = threadDivision
         lossPieces = (0..<communicator.size).map { division.range(of: $0) }
 
-        weights = Weights(model, backward: true)
+        weights = Weights(model)
         firstMoments = Arena(count: model.layout.arenaCount)
         secondMoments = Arena(count: model.layout.arenaCount)
         workers = Workers(
@@ -132,8 +132,10 @@ package final class Trainer: @unchecked Sendable {
         workers.pool.run(combineThreads)
         gradient = workers.all[0].gradient ?? received!.floats
         let exchangeStart = monotonicSeconds()
+        workers.all[0].clock.lap(.waiting)
         try rankSum.sum(gradient)
         try communicator.allgather(losses, pieces: lossPieces)
+        workers.all[0].clock.lap(.exchange)
         report.communicationSeconds = monotonicSeconds() - exchangeStart
 
         // The two parts of the tied embedding meet; the norm decides before anything is changed.
@@ -162,6 +164,7 @@ package final class Trainer: @unchecked Sendable {
     /// Forward and backward of each of a thread's micro-batches, folded along the tree.
     private func computeGradients(worker number: Int) {
         let worker = workers.all[number]
+        worker.clock.lap(.waiting)
         worker.gradient = nil
         guard let fold = worker.fold else { return }
         fold.reset()
@@ -174,6 +177,7 @@ package final class Trainer: @unchecked Sendable {
             sampler.fill(
                 step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
                 inputs: worker.tokens, targets: worker.targets)
+            worker.clock.lap(.data)
             let batch = MicroBatch(
                 tokens: worker.tokens, targets: worker.targets, sequences: sequences,
                 firstSequence: firstSequence, step: completedSteps)
@@ -184,12 +188,16 @@ package final class Trainer: @unchecked Sendable {
                 batch, weights: weights.floats, panels: weights.panels,
                 activations: worker.activations, lossScale: lossScale, gradient: fold.next)
             fold.fold()
+            worker.clock.lap(.fold)
         }
         worker.gradient = fold.collapse()
+        worker.clock.lap(.fold)
     }
 
     /// The threads' sums, added at distance 1, 2, 4, …, each thread its slice of the arena.
     private func combineThreads(worker number: Int) {
+        workers.all[number].clock.lap(.waiting)
+        defer { workers.all[number].clock.lap(.fold) }
         let slice = slice(of: model.layout.gradientCount, number)
         let active = threadDivision.activeWorkers
         var distance = 1
@@ -207,6 +215,8 @@ package final class Trainer: @unchecked Sendable {
 
     /// Adds the input part of the tied embedding's gradient to its head part, and sums the squares.
     private func completeGradient(worker number: Int) {
+        workers.all[number].clock.lap(.waiting)
+        defer { workers.all[number].clock.lap(.norm) }
         let layout = model.layout
         let slice = slice(of: layout.arenaCount, number)
         let tied = layout.tokenEmbedding..<layout.tokenEmbedding + layout.inputEmbedding.count
@@ -241,6 +251,8 @@ package final class Trainer: @unchecked Sendable {
 
     /// AdamW on a thread's slice of the arena, tensor by tensor.
     private func updateWeights(worker number: Int) {
+        workers.all[number].clock.lap(.waiting)
+        defer { workers.all[number].clock.lap(.update) }
         let slice = slice(of: model.layout.arenaCount, number)
         for tensor in model.layout.segments {
             let part = slice.clamped(to: tensor.range)
@@ -254,6 +266,8 @@ package final class Trainer: @unchecked Sendable {
     }
 
     private func packWeights(worker number: Int) {
+        workers.all[number].clock.lap(.waiting)
+        defer { workers.all[number].clock.lap(.packing) }
         weights.panels.pack(weights.floats, worker: number, of: workers.all.count)
     }
 
@@ -265,11 +279,4 @@ package final class Trainer: @unchecked Sendable {
         let end = chunks * (worker + 1) / threads
         return first * ParameterLayout.granule..<end * ParameterLayout.granule
     }
-}
-
-/// Seconds of a clock that never goes back.
-package func monotonicSeconds() -> Double {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
 }

@@ -36,7 +36,7 @@ final class TrainingRun {
         self.console = console
         directory = CheckpointDirectory(configuration.runDirectory)
         plan = RunPlan(configuration)
-        peakPerWorker = PeakMeasurement.operationsPerSecond()
+        peakPerWorker = (0..<5).reduce(0) { best, _ in max(best, PeakRate.measure()) }
         checkpoint = Checkpoint(
             created: Date().ISO8601Format(), producer: Version.producer, step: 0, tokensSeen: 0,
             configuration: configuration.json, tokenizer: dataset.tokenizer.json,
@@ -65,7 +65,7 @@ final class TrainingRun {
             if validation != nil || isLast || step % configuration.logInterval == 0 {
                 try log(
                     report, validation, seconds: seconds / Double(stepsTimed),
-                    clipFraction: Double(clippedSteps) / Double(stepsTimed))
+                    clipFraction: Double(clippedSteps) / Double(stepsTimed), steps: stepsTimed)
                 (seconds, stepsTimed, clippedSteps) = (0, 0, 0)
             }
             if isLast || Self.isDue(step, configuration.saveInterval) { try save() }
@@ -207,8 +207,10 @@ final class TrainingRun {
     }
 
     private func log(
-        _ report: StepReport, _ validation: Evaluation?, seconds: Double, clipFraction: Double
+        _ report: StepReport, _ validation: Evaluation?, seconds: Double, clipFraction: Double,
+        steps: Int
     ) throws(Failure) {
+        let survey = try RankSurvey.take(trainer.workers, communicator)
         guard communicator.rank == 0 else { return }
         let step = trainer.completedSteps
         let tokensPerSecond = Double(configuration.tokensPerStep) / seconds
@@ -234,8 +236,11 @@ final class TrainingRun {
             ("train/loss", report.loss), ("train/lr", report.learningRate),
             ("train/grad_norm", report.gradientNorm), ("train/clip_fraction", clipFraction),
             ("perf/tokens_per_sec", tokensPerSecond), ("perf/step_ms", seconds * 1e3),
-            ("perf/comm_ms", report.communicationSeconds * 1e3), ("perf/gflops", rate / 1e9),
+            ("perf/comm_ms", report.communicationSeconds * 1e3),
+            ("perf/data_ms", survey.dataSeconds / Double(steps) * 1e3),
+            ("perf/imbalance", survey.imbalance), ("perf/gflops", rate / 1e9),
             ("perf/peak_fraction", peak),
+            ("mem/rss_mb_max_rank", survey.peakMemoryBytes / 1e6),
             ("progress/tokens", Double(step * configuration.tokensPerStep)),
         ]
         if let validation {

@@ -23,7 +23,7 @@ struct TrainedModel {
         configuration.model.vocabulary = tokenizer.vocabularySize
         self.configuration = configuration
         model = LanguageModel(configuration.model, seed: configuration.seed)
-        weights = Weights(model, backward: false)
+        weights = Weights(model)
         try reader.readWeights(model.layout, into: weights.floats)
         weights.panels.pack(weights.floats)
     }

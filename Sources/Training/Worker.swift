@@ -6,6 +6,7 @@ import TokenData
 /// it, so that the pages lie in its part of the memory.
 package final class Worker: @unchecked Sendable {
     let activations: Activations
+    package var clock: WorkClock { activations.clock }
     /// The tokens of one micro-batch and those that follow them, [b, T].
     let tokens: UnsafeMutablePointer<Int32>
     let targets: UnsafeMutablePointer<Int32>
@@ -62,9 +63,9 @@ package final class Weights: @unchecked Sendable {
     package let arena: Arena
     package let panels: PackedWeights
 
-    package init(_ model: LanguageModel, backward: Bool) {
+    package init(_ model: LanguageModel) {
         arena = Arena(count: model.layout.arenaCount)
-        panels = PackedWeights(model.configuration, model.layout, backward: backward)
+        panels = PackedWeights(model.configuration, model.layout)
     }
 
     package var floats: UnsafeMutablePointer<Float> { arena.floats }

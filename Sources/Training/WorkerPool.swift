@@ -1,10 +1,16 @@
 import Glibc
+import Host
 import Synchronization
 
 /// The threads of a rank: each runs the same job under its own number, then all meet.
 ///
 /// The caller is worker 0. A job is handed over by raising `generation`; a thread that finds none
-/// after a short spin sleeps until it is woken. Nothing is allocated after `init`.
+/// after a short spin sleeps until it is woken, and only where one sleeps does the caller take the
+/// lock. Nothing is allocated after `init`.
+///
+/// Where a launcher has bound this process to some of the machine's cores, they are this rank's alone,
+/// and each thread but the caller's keeps to one of them. An unbound process shares the machine with
+/// others that count their cores from 0 as well, and is left to the kernel.
 package final class WorkerPool: @unchecked Sendable {
     package typealias Job = @Sendable (_ worker: Int) -> Void
 
@@ -14,11 +20,12 @@ package final class WorkerPool: @unchecked Sendable {
     private let generation = Atomic<Int>(0)
     private let unfinished = Atomic<Int>(0)
     private let stopping = Atomic<Bool>(false)
+    private let sleepers = Atomic<Int>(0)
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var threads: [pthread_t] = []
 
-    /// About 20 microseconds: longer than the gap between two jobs of a step, shorter than a time slice.
+    /// Some 100 microseconds: longer than the gap between two jobs of a step, shorter than a time slice.
     private static let spins = 10_000
 
     package init(workers: Int) {
@@ -26,7 +33,11 @@ package final class WorkerPool: @unchecked Sendable {
         self.workers = workers
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
-        for worker in 1..<max(1, workers) { threads.append(start(worker)) }
+        let cores = Processor.allowedCores
+        let ownsCores = cores.count < Processor.onlineCores && workers <= cores.count
+        for worker in 1..<max(1, workers) {
+            threads.append(start(worker, core: ownsCores ? cores[worker] : nil))
+        }
     }
 
     /// Ends the threads; the pool is not usable afterwards.
@@ -52,13 +63,16 @@ package final class WorkerPool: @unchecked Sendable {
         var spins = 0
         while unfinished.load(ordering: .acquiring) > 0 {
             spins += 1
-            if spins > Self.spins { sched_yield() }
+            if spins > Self.spins { sched_yield() } else { Processor.spinHint() }
         }
     }
 
+    /// Raises the generation. A thread either counts itself among the sleepers before this looks at
+    /// them, or sees the new generation afterwards: both orders are sequentially consistent.
     private func announce() {
+        generation.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        guard sleepers.load(ordering: .sequentiallyConsistent) > 0 else { return }
         pthread_mutex_lock(mutex)
-        generation.wrappingAdd(1, ordering: .releasing)
         pthread_cond_broadcast(condition)
         pthread_mutex_unlock(mutex)
     }
@@ -67,19 +81,22 @@ package final class WorkerPool: @unchecked Sendable {
     private final class Start {
         unowned(unsafe) let pool: WorkerPool
         let worker: Int
-        init(_ pool: WorkerPool, _ worker: Int) {
+        let core: Int32?
+        init(_ pool: WorkerPool, _ worker: Int, _ core: Int32?) {
             self.pool = pool
             self.worker = worker
+            self.core = core
         }
     }
 
-    private func start(_ worker: Int) -> pthread_t {
+    private func start(_ worker: Int, core: Int32?) -> pthread_t {
         var thread = pthread_t()
-        let start = Unmanaged.passRetained(Start(self, worker)).toOpaque()
+        let start = Unmanaged.passRetained(Start(self, worker, core)).toOpaque()
         let code = pthread_create(
             &thread, nil,
             { argument in
                 let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
+                if let core = start.core { Processor.pinThread(to: core) }
                 start.pool.serve(start.worker)
                 return nil
             }, start)
@@ -102,10 +119,13 @@ package final class WorkerPool: @unchecked Sendable {
         for _ in 0..<Self.spins {
             let current = generation.load(ordering: .acquiring)
             if current != seen { return current }
+            Processor.spinHint()
         }
         pthread_mutex_lock(mutex)
         defer { pthread_mutex_unlock(mutex) }
-        while generation.load(ordering: .acquiring) == seen {
+        sleepers.wrappingAdd(1, ordering: .sequentiallyConsistent)
+        defer { sleepers.wrappingSubtract(1, ordering: .sequentiallyConsistent) }
+        while generation.load(ordering: .sequentiallyConsistent) == seen {
             pthread_cond_wait(condition, mutex)
         }
         return generation.load(ordering: .acquiring)

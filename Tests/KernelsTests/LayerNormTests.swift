@@ -24,7 +24,7 @@ import Testing
         var y = PanelMatrix(rows: x.rows, width: x.width, repeating: .nan)
         var mean = [Float](repeating: .nan, count: x.rows)
         var reciprocalDeviation = mean
-        var scratch = [Float](repeating: .nan, count: LayerNorm.scratchCount)
+        var scratch = [Float](repeating: .nan, count: LayerNorm.scratchCount(width: x.width))
         func run(_ bias: UnsafePointer<Float>?) {
             LayerNorm.forward(
                 x.elements, into: &y.elements, mean: &mean,
@@ -50,7 +50,7 @@ import Testing
         var dx = residual
         var gain = earlier ?? PanelMatrix(rows: 1, width: x.width, repeating: .nan)
         var bias = gain
-        var scratch = [Float](repeating: .nan, count: LayerNorm.scratchCount)
+        var scratch = [Float](repeating: .nan, count: LayerNorm.scratchCount(width: x.width))
         func run(_ biasGradient: UnsafeMutablePointer<Float>?) {
             LayerNorm.backward(
                 outputGradient: dy.elements, input: x.elements, mean: output.mean,

@@ -51,9 +51,13 @@ import Testing
         ) -> PanelMatrix {
             var y = PanelMatrix(rows: rows, width: columns, repeating: .nan)
             withPointers(bias, residual, factor) {
-                MatrixProduct.multiply(
-                    x.elements, rows: rows, depth: depth, panels: panels.elements,
-                    columns: columns, into: &y.elements, bias: $0, residual: $1, factor: $2)
+                let (bias, residual, factor) = ($0, $1, $2)
+                panels.elements.withUnsafeBufferPointer {
+                    MatrixProduct.multiply(
+                        x.elements, rows: rows, depth: depth, by: .panels($0.baseAddress!),
+                        columns: columns, into: &y.elements, bias: bias, residual: residual,
+                        factor: factor)
+                }
             }
             #expect(y.paddingIsZero)
             return y
@@ -87,15 +91,14 @@ import Testing
     func byInputHasTheDocumentedOrder(rows: Int, depth outputs: Int, columns inputs: Int) {
         let dy = Self.values(rows, outputs, 5)
         let w = Self.values(outputs, inputs, 6)
-        var panels = PanelMatrix(rows: outputs, width: inputs, repeating: .nan)
-        MatrixPacking.pack(
-            w.values, rows: outputs, columns: inputs, range: 0..<Panels.count(columns: inputs),
-            into: &panels.elements)
-        #expect(panels.hasBits(of: w))
         var dx = PanelMatrix(rows: rows, width: inputs, repeating: .nan)
-        MatrixProduct.multiply(
-            dy.elements, rows: rows, depth: outputs, panels: panels.elements, columns: inputs,
-            into: &dx.elements)
+        var scratch = [Float](repeating: .nan, count: MatrixProduct.multiplyScratch)
+        w.values.withUnsafeBufferPointer {
+            MatrixProduct.multiply(
+                dy.elements, rows: rows, depth: outputs, by: .rowMajor($0.baseAddress!),
+                columns: inputs, into: &dx.elements, scratch: &scratch)
+        }
+        #expect(dx.paddingIsZero)
         for (row, column) in Self.places(rows, inputs) {
             let expected = Self.sum(outputs, { dy[row, $0] }, { w[$0, column] })
             #expect(dx[row, column].bitPattern == expected.bitPattern)
@@ -151,16 +154,18 @@ import Testing
     /// Threads share the panels of a matrix.
     @Test func packingByRangesPacksTheSame() {
         let w = Self.values(37, 41, 10)
-        var (whole, parts) = (
-            PanelMatrix(rows: 41, width: 37, repeating: .nan),
-            PanelMatrix(rows: 41, width: 37, repeating: .nan)
-        )
-        MatrixPacking.packTransposed(
-            w.values, rows: 37, columns: 41, range: 0..<3, into: &whole.elements)
-        for range in [2..<3, 0..<1, 1..<2, 1..<1] {
-            MatrixPacking.packTransposed(
-                w.values, rows: 37, columns: 41, range: range, into: &parts.elements)
+        func packed(_ ranges: [Range<Int>]) -> PanelMatrix {
+            var panels = PanelMatrix(rows: 41, width: 37, repeating: .nan)
+            for range in ranges {
+                MatrixPacking.packTransposed(
+                    w.values, rows: 37, columns: 41, range: range, into: &panels.elements)
+            }
+            return panels
         }
-        #expect(parts.hasBits(of: whole))
+        let whole = packed([0..<3])
+        #expect(packed([2..<3, 0..<1, 1..<2, 1..<1]).hasBits(of: whole))
+        for row in 0..<37 {
+            for column in 0..<41 { #expect(whole[column, row] == w[row, column]) }
+        }
     }
 }

@@ -21,7 +21,7 @@ import Testing
             #expect(values.count == tensor.count)
             (weights.floats + tensor.offset).update(from: values, count: values.count)
         }
-        let panels = PackedWeights(model.configuration, layout, backward: true)
+        let panels = PackedWeights(model.configuration, layout)
         let activations = Activations(
             model.configuration, sequences: golden.sequences, backward: true)
         let gradient = Arena(count: layout.gradientCount)
@@ -83,7 +83,7 @@ import Testing
         let model = golden.model
         let weights = Arena(count: model.layout.arenaCount)
         model.layout.initialize(weights.floats, seed: 3)
-        let panels = PackedWeights(model.configuration, model.layout, backward: false)
+        let panels = PackedWeights(model.configuration, model.layout)
         panels.pack(weights.floats)
         let activations = Activations(
             model.configuration, sequences: golden.sequences, backward: false)
@@ -116,7 +116,7 @@ import Testing
         let length = model.configuration.blockSize
         let weights = Arena(count: model.layout.arenaCount)
         model.layout.initialize(weights.floats, seed: 3)
-        let panels = PackedWeights(model.configuration, model.layout, backward: false)
+        let panels = PackedWeights(model.configuration, model.layout)
         panels.pack(weights.floats)
         func logits(_ tokens: [Int32]) -> [UInt32] {
             let activations = Activations(model.configuration, sequences: 1, backward: false)

@@ -14,7 +14,7 @@ final class TinyModel {
         self.sequences = sequences
         weights = Arena(count: model.layout.arenaCount)
         model.layout.initialize(weights.floats, seed: seed)
-        panels = PackedWeights(configuration, model.layout, backward: true)
+        panels = PackedWeights(configuration, model.layout)
         activations = Activations(configuration, sequences: sequences, backward: true)
     }
 

@@ -1,0 +1,37 @@
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/// Swift does not import the affinity calls of Glibc, which hide behind _GNU_SOURCE.
+
+enum { causalgen_most_cores = 8192 };
+
+/// Writes the numbers of the cores that the calling thread may run on, and returns how many they
+/// are, at most `capacity`; -1 where the kernel does not say.
+static inline int causalgen_allowed_cores(int *cores, int capacity) {
+    unsigned long mask[causalgen_most_cores / (8 * sizeof(unsigned long))];
+    const int bits = 8 * (int)sizeof(unsigned long);
+    long bytes = syscall(SYS_sched_getaffinity, 0, sizeof(mask), mask);
+    if (bytes < 0) return -1;
+    int count = 0;
+    for (int core = 0; core < 8 * bytes && count < capacity; core++)
+        if (mask[core / bits] >> (core % bits) & 1) cores[count++] = core;
+    return count;
+}
+
+/// Lets the calling thread run on one core only; 0 or -1.
+static inline int causalgen_pin_thread(int core) {
+    unsigned long mask[causalgen_most_cores / (8 * sizeof(unsigned long))] = {0};
+    const int bits = 8 * (int)sizeof(unsigned long);
+    if (core < 0 || core >= causalgen_most_cores) return -1;
+    mask[core / bits] = 1ul << (core % bits);
+    return (int)syscall(SYS_sched_setaffinity, 0, sizeof(mask), mask);
+}
+
+/// Tells the processor that this thread waits in a loop.
+static inline void causalgen_spin_hint(void) {
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
