@@ -29,9 +29,13 @@ let package = Package(
         .executableTarget(
             name: "causalgen",
             dependencies: [
-                "Training",
+                "Training", "Benchmarks",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
+            swiftSettings: machine),
+        .target(
+            name: "Benchmarks",
+            dependencies: ["Training", "Model", "TokenData", "Collectives", "Kernels", "Host"],
             swiftSettings: machine),
         .target(
             name: "Training",

@@ -19,7 +19,9 @@ struct Causalgen: ParsableCommand {
               causalgen sample Checkpoints/shakespeare-cpu/last
             """,
         version: Version.text,
-        subcommands: [Prepare.self, Train.self, Eval.self, Sample.self, Plot.self])
+        subcommands: [
+            Prepare.self, Train.self, Eval.self, Sample.self, Plot.self, Bench.self,
+        ])
 
     static func main() {
         let words = CommandLine.arguments.dropFirst().map(plainOptionName)

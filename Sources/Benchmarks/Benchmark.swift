@@ -1,0 +1,73 @@
+import Glibc
+import Host
+import Model
+import Training
+
+/// `causalgen bench`: what is timed, how often, and how the results are shown.
+package struct Benchmark: Sendable {
+    package enum Subject: String, CaseIterable, Sendable {
+        case kernels, step, decode, all
+    }
+
+    package var subject: Subject
+    /// Model, batch and threads, as `train` has them.
+    package var configuration: Configuration
+    package var plan: RepetitionPlan
+    /// Products of these shapes alone, in place of a model's kernels.
+    package var shapes: [ProductShape]
+    package var json: Bool
+
+    /// - Parameters:
+    ///   - words: the settings of `train`, a preset first.
+    ///   - vocabulary: V, which there is no data to tell.
+    /// - Throws: what `ResolvedConfiguration` throws.
+    package init(
+        _ subject: Subject, words: [String], environment: [String: String], vocabulary: Int,
+        plan: RepetitionPlan, shapes: [ProductShape], json: Bool
+    ) throws(Failure) {
+        self.subject = subject
+        configuration = try ResolvedConfiguration(arguments: words, environment: environment)
+            .configuration
+        configuration.model.vocabulary = vocabulary
+        self.plan = plan
+        self.shapes = shapes
+        self.json = json
+    }
+
+    /// Runs and prints.
+    package func run() throws(Failure) {
+        try Processor.check()
+        let model = configuration.model
+        var members = [
+            "\"causalgen\":\"\(Version.text)\"", "\"repetitions\":\(plan.repetitions)",
+            "\"model\":\"L\(model.layers) C\(model.width) T\(model.blockSize) V\(model.vocabulary)\"",
+        ]
+        func show(_ table: ResultTable) {
+            members.append(table.json)
+            if !json { Console.write(table.description + "\n\n", to: STDOUT_FILENO) }
+        }
+        if subject == .kernels || subject == .all {
+            let kernels =
+                shapes.isEmpty
+                ? KernelBenchmark(model, sequences: configuration.microBatchSize)
+                : KernelBenchmark(shapes: shapes)
+            let (table, sha256) = try kernels.run(plan)
+            show(table)
+            members.append("\"results_sha256\":\"\(sha256)\"")
+            if !json {
+                Console.write(
+                    "every result agrees with the reference; results sha256 \(sha256)\n\n",
+                    to: STDOUT_FILENO)
+            }
+        }
+        if subject == .step || subject == .all {
+            let threads = configuration.threadsChosen ?? 1
+            for table in try StepBenchmark(configuration: configuration, threads: threads).run(plan)
+            { show(table) }
+        }
+        if subject == .decode || subject == .all {
+            show(DecodeBenchmark(configuration: model, texts: [1, 24], tokens: 48).run(plan))
+        }
+        if json { Console.write("{\(members.joined(separator: ","))}\n", to: STDOUT_FILENO) }
+    }
+}
