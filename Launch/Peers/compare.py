@@ -1,0 +1,313 @@
+"""causalgen beside PyTorch, DistributedDataParallel, torch.compile, JAX, OpenBLAS and MKL on the same
+work. Sides alternate within one run, medians are compared, ratios are quoted: above 1, causalgen is
+faster (or smaller). Called by Launch/compare-peers, whose --help lists the rows.
+"""
+
+import argparse
+import importlib.util
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import timing
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+PROGRAM = ROOT / ".build/release/causalgen"
+SMALL = {"layers": 4, "heads": 4, "width": 128, "length": 64, "batch": 12, "micro_batch": 3}
+LARGE = {"layers": 6, "heads": 6, "width": 384, "length": 256, "batch": 16, "micro_batch": 2}
+SHAPES = [
+    (192, 128, 128), (192, 128, 512), (192, 512, 128), (192, 128, 65), (512, 384, 384),
+    (512, 384, 1536), (512, 1536, 384), (512, 384, 65), (768, 384, 1536), (768, 1536, 384),
+    (4096, 384, 1536), (4096, 1536, 384), (1024, 1024, 1024), (768, 128, 512), (768, 512, 128),
+    (768, 128, 128), (16384, 384, 65),
+]
+GPT2_HEAD = [(1024, 768, 50257)]
+
+
+class Comparison:
+    def __init__(self, options, directory):
+        self.options = options
+        self.directory = Path(directory)
+        self.environment = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1")
+        self.environment["OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"] = "1"
+        self.runs = 0
+
+    # The sides
+
+    def command(self, words, limit=None):
+        """Runs a command and gives its output; says so where it fails."""
+        words = [str(word) for word in words]
+        if self.options.verbose:
+            print("+", " ".join(words), file=sys.stderr, flush=True)
+        result = subprocess.run(
+            words, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=limit
+        )
+        if result.returncode != 0:
+            tail = (result.stderr or result.stdout).strip().splitlines()[-3:]
+            raise SystemExit(f"compare-peers: '{' '.join(words)}' failed: {' | '.join(tail)}")
+        return result.stdout
+
+    def peer(self, script, *words, cores=None):
+        prefix = ["taskset", "--cpu-list", cores] if cores else []
+        arguments = [word if isinstance(word, str) else json.dumps(word) for word in words]
+        output = self.command([*prefix, sys.executable, HERE / script, *arguments])
+        return json.loads(output.strip().splitlines()[-1])
+
+    def train(self, setting, steps, ranks=1, threads=1):
+        """Median milliseconds of a step of `causalgen train`, by its own log."""
+        self.runs += 1
+        name = f"run{self.runs}"
+        self.command([
+            ROOT / "Launch/local", "--ranks", ranks, "--threads", threads, *self.shape(setting),
+            "--data", self.data(), "--out-dir", self.directory, "--run-name", name,
+            "--max-steps", steps + 5, "--log-interval", 1, "--eval-interval", 0,
+            "--eval-windows", 1, "--save-interval", 0,
+        ])  # fmt: skip
+        with open(self.directory / name / "metrics.jsonl") as file:
+            times = [json.loads(line)["perf/step_ms"] for line in file][5:]
+        shutil.rmtree(self.directory / name)
+        return timing.median(times)
+
+    def bench(self, subject, *words):
+        output = self.command([PROGRAM, "bench", subject, "--json", *words])
+        return json.loads(output)
+
+    @staticmethod
+    def shape(setting):
+        return [
+            "--n-layer", setting["layers"], "--n-head", setting["heads"], "--n-embd",
+            setting["width"], "--block-size", setting["length"], "--batch-size",
+            setting["batch"], "--micro-batch-size", setting["micro_batch"],
+        ]  # fmt: skip
+
+    def data(self):
+        """A text of 65 different characters, prepared once: what it says does not matter here."""
+        data = self.directory / "data"
+        if not data.exists():
+            generator = random.Random(1)
+            letters = [chr(48 + index) for index in range(65)]
+            text = self.directory / "text.txt"
+            text.write_text("".join(letters) + "".join(generator.choices(letters, k=200_000)))
+            self.command([PROGRAM, "prepare", "--text", text, "--out", data])
+        return data
+
+    # The rows
+
+    def alternate(self, sides):
+        """Measures every side in turn, as many rounds as asked for; gives the medians."""
+        results = {name: [] for name in sides}
+        for _ in range(self.options.rounds):
+            for name, measure in sides.items():
+                results[name].append(measure())
+        return {name: timing.median(values) for name, values in results.items()}
+
+    def row(self, name, ours, theirs, unit, ratio):
+        print(f"{name:<58} {ours:>10.4g} {theirs:>10.4g} {unit:<8} {ratio:>6.2f}x", flush=True)
+
+    def heading(self, text):
+        print(f"\n{text:<58} {'causalgen':>10} {'peer':>10} {'':<8} {'ratio':>7}", flush=True)
+
+    def peer_setting(self, setting, **more):
+        count = {"steps": 40, "warm_up": 5} if setting is SMALL else {"steps": 5, "warm_up": 1}
+        return dict(setting, mixer="causal", **count, **more)
+
+    def step(self):
+        for label, setting in (("L4 C128 T64 B12", SMALL), ("L6 C384 T256 B16", LARGE)):
+            steps = 40 if setting is SMALL else 5
+            two = {"threads": 2}
+            sides = {
+                "1": lambda: self.train(setting, steps),
+                "torch 1": lambda: self.torch_step(setting, threads=1),
+                "1x2": lambda: self.train(setting, steps, threads=2),
+                "2x1": lambda: self.train(setting, steps, ranks=2),
+                "torch 2": lambda: self.torch_step(setting, **two),
+                "ddp": lambda: self.peer(
+                    "torch_peer.py", "ddp", self.peer_setting(setting, ranks=2)
+                )["ms"],
+            }
+            if not self.options.quick:
+                sides["compiled 1"] = lambda: self.torch_step(setting, threads=1, compile=True)
+                sides["compiled 2"] = lambda: self.torch_step(setting, threads=2, compile=True)
+                if importlib.util.find_spec("jax"):
+                    sides["jax 1"] = lambda: self.jax_step(setting, "0")
+                    sides["jax 2"] = lambda: self.jax_step(setting, "0,1")
+            found = self.alternate(sides)
+            self.heading(f"step, {label}")
+            for ours, theirs, name in (
+                ("1", "torch 1", "1 thread, PyTorch 1 thread"),
+                ("1x2", "torch 2", "1 rank x 2 threads, PyTorch 2 threads"),
+                ("1x2", "ddp", "1 rank x 2 threads, PyTorch DDP 2 ranks (gloo)"),
+                ("2x1", "torch 2", "2 ranks x 1 thread, PyTorch 2 threads"),
+                ("2x1", "ddp", "2 ranks x 1 thread, PyTorch DDP 2 ranks (gloo)"),
+                ("1", "compiled 1", "1 thread, torch.compile 1 thread"),
+                ("1x2", "compiled 2", "1 rank x 2 threads, torch.compile 2 threads"),
+                ("1", "jax 1", "1 thread, JAX 1 core"),
+                ("1x2", "jax 2", "1 rank x 2 threads, JAX 2 cores"),
+            ):
+                if theirs in found:
+                    self.row(name, found[ours], found[theirs], "ms", found[theirs] / found[ours])
+            for workers, name in (("1x2", "threads"), ("2x1", "ranks")):
+                self.row(
+                    f"scaling, 1 to 2 {name} (peer: PyTorch 1 to 2 threads)",
+                    found["1"] / found[workers], found["torch 1"] / found["torch 2"], "",
+                    found["1"] / found[workers] / (found["torch 1"] / found["torch 2"]),
+                )  # fmt: skip
+
+    def torch_step(self, setting, **more):
+        return self.peer("torch_peer.py", "step", self.peer_setting(setting, **more))["ms"]
+
+    def jax_step(self, setting, cores):
+        return self.peer("jax_peer.py", self.peer_setting(setting), cores=cores)["ms"]
+
+    def products(self):
+        shapes = SHAPES if self.options.quick else SHAPES + GPT2_HEAD
+        setting = {"shapes": shapes, "repetitions": 7}
+        words = [word for shape in shapes for word in ("--shape", "x".join(map(str, shape)))]
+
+        def ours():
+            table = self.bench("kernels", "--repetitions", "7", *words)["kernels"]
+            return {
+                f"{row['shape']} {row['kernel'].removeprefix('product ')}": row for row in table
+            }
+
+        sides = {
+            "ours": ours,
+            "openblas": lambda: self.peer("numpy_peer.py", setting),
+            "mkl": lambda: self.peer("torch_peer.py", "products", setting),
+        }
+        rounds = {name: [] for name in sides}
+        for _ in range(self.options.rounds):
+            for name, measure in sides.items():
+                rounds[name].append(measure())
+        self.heading("products on one thread, GFLOP/s; peer: OpenBLAS, then MKL")
+        for key in rounds["ours"][0]:
+            rate = timing.median([found[key]["median"] for found in rounds["ours"]])
+            peak = timing.median([found[key]["% peak"] for found in rounds["ours"]])
+            for library in ("openblas", "mkl"):
+                theirs = timing.median([found[key] for found in rounds[library]])
+                label = f"{key}, {peak:.0f}% of peak, {library}"
+                self.row(label, rate, theirs, "GFLOP/s", rate / theirs)
+
+    def decode(self):
+        setting = dict(LARGE, mixer="attention", steps=20)
+        words = [str(word) for word in self.shape(LARGE)]
+        words += ["--repetitions", "5", "--warm-up", "1"]
+        benches = []
+
+        def ours():
+            benches.append(self.bench("decode", *words)["decode"][0])
+            return benches[-1]["median tokens/s"]
+
+        found = self.alternate({
+            "ours": ours,
+            "torch": lambda: self.peer("torch_peer.py", "decode", setting)["tokens_per_second"],
+        })  # fmt: skip
+        self.heading("decoding one text, L6 C384 T256, 1 thread")
+        self.row(
+            "recurrent; nanoGPT's window with its attention model", found["ours"],
+            found["torch"], "tokens/s", found["ours"] / found["torch"],
+        )  # fmt: skip
+        shares = timing.median([bench["% bandwidth"] for bench in benches])
+        late = timing.median([bench["late/early"] for bench in benches])
+        print(f"{shares:.0f}% of the core's read bandwidth; late tokens take {late:.2f} times as long")
+
+    def memory(self):
+        """Peak resident memory of a process, MiB, at the second setting with one worker."""
+        def peak(words):
+            process = subprocess.Popen(
+                [str(word) for word in words], env=self.environment, cwd=ROOT,
+                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+            )  # fmt: skip
+            _, status, usage = os.wait4(process.pid, 0)
+            if status != 0:
+                raise SystemExit(f"compare-peers: {words} failed: {process.stderr.read()}")
+            return usage.ru_maxrss / 1024
+
+        self.data()
+        self.runs += 1
+        theirs = json.dumps(self.peer_setting(LARGE, threads=1))
+        ours = peak([
+            PROGRAM, "train", *self.shape(LARGE), "--data", self.data(), "--out-dir",
+            self.directory, "--run-name", f"run{self.runs}", "--max-steps", 3, "--threads", 1,
+            "--eval-windows", 4,
+        ])  # fmt: skip
+        torch = peak([sys.executable, HERE / "torch_peer.py", "step", theirs])
+        self.heading("peak memory, L6 C384 T256 B16, 1 worker, a checkpoint included")
+        self.row("PyTorch 1 thread", ours, torch, "MiB", torch / ours)
+
+    def loss(self):
+        """Seconds to nanoGPT's CPU setting's loss: its own 2,000 steps, and causalgen's 800."""
+        if not self.options.text:
+            raise SystemExit("compare-peers: the row 'loss' needs --text FILE")
+        data = self.directory / "text"
+        self.command([PROGRAM, "prepare", "--text", self.options.text, "--out", data])
+        setting = dict(
+            SMALL, mixer="attention", steps=2000, threads=2, text=os.path.abspath(self.options.text)
+        )
+
+        def ours():
+            self.runs += 1
+            output = self.command([
+                ROOT / "Launch/local", "--threads", 2, "--ranks", 1,
+                "Launch/Presets/shakespeare-cpu.yaml", "--activation", "causal", "--data", data,
+                "--out-dir", self.directory, "--run-name", f"run{self.runs}", "--max-steps", 800,
+                "--eval-interval", 0, "--save-interval", 0, "--eval-windows", "all",
+                "--log-interval", 1,
+            ])  # fmt: skip
+            path = self.directory / f"run{self.runs}" / "metrics.jsonl"
+            lines = [json.loads(line) for line in path.read_text().splitlines()]
+            seconds = sum(line["perf/step_ms"] for line in lines) / 1e3
+            assert output
+            return {"seconds": seconds, "loss": lines[-1]["val/loss"]}
+
+        rounds = {"ours": [], "torch": []}
+        for _ in range(self.options.rounds if not self.options.quick else 1):
+            rounds["ours"].append(ours())
+            rounds["torch"].append(self.peer("torch_peer.py", "loss", setting))
+        seconds = {
+            name: timing.median([r["seconds"] for r in results]) for name, results in rounds.items()
+        }
+        self.heading("training to nanoGPT's CPU loss, 2 threads")
+        self.row(
+            f"800 steps to {rounds['ours'][0]['loss']:.3f}; "
+            f"2,000 steps to {rounds['torch'][0]['loss']:.3f}",
+            seconds["ours"], seconds["torch"], "s", seconds["torch"] / seconds["ours"],
+        )  # fmt: skip
+
+
+ROWS = ["step", "products", "decode", "memory", "loss"]
+
+
+def main():
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("rows", nargs="*")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--text")
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--verbose", action="store_true")
+    options = parser.parse_args()
+    for row in options.rows:
+        if row not in ROWS:
+            raise SystemExit(f"compare-peers: unknown row '{row}'; choose from {', '.join(ROWS)}")
+    if options.rounds < 1:
+        raise SystemExit("compare-peers: --rounds must be at least 1")
+    rows = options.rows or [row for row in ROWS if row != "loss" or options.text]
+    versions = [f"{name} {importlib.import_module(name).__version__}" for name in ("torch", "numpy")]
+    if importlib.util.find_spec("jax"):
+        versions.append(f"jax {importlib.import_module('jax').__version__}")
+    print(f"{', '.join(versions)}; medians of {options.rounds} alternating rounds; "
+          f"{len(os.sched_getaffinity(0))} cores")  # fmt: skip
+    with tempfile.TemporaryDirectory() as directory:
+        comparison = Comparison(options, directory)
+        for row in rows:
+            getattr(comparison, row)()
+
+
+if __name__ == "__main__":
+    main()
