@@ -4,6 +4,7 @@ faster (or smaller). Called by Launch/compare-peers, whose --help lists the rows
 """
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -100,15 +101,19 @@ class Comparison:
     # The rows
 
     def alternate(self, sides):
-        """Measures every side in turn, as many rounds as asked for; gives the medians."""
+        """Measures every side in turn, as many rounds as asked for; all results by side."""
         results = {name: [] for name in sides}
         for _ in range(self.options.rounds):
             for name, measure in sides.items():
                 results[name].append(measure())
-        return {name: timing.median(values) for name, values in results.items()}
+        return results
 
-    def row(self, name, ours, theirs, unit, ratio):
-        print(f"{name:<58} {ours:>10.4g} {theirs:>10.4g} {unit:<8} {ratio:>6.2f}x", flush=True)
+    def row(self, name, ours, theirs, unit, more_is_better=False):
+        """The medians of both sides, and that of the ratios of the rounds: what both meet cancels."""
+        pairs = zip(ours, theirs)
+        ratio = timing.median([a / b if more_is_better else b / a for a, b in pairs])
+        a, b = timing.median(ours), timing.median(theirs)
+        print(f"{name:<58} {a:>10.4g} {b:>10.4g} {unit:<8} {ratio:>6.2f}x", flush=True)
 
     def heading(self, text):
         print(f"\n{text:<58} {'causalgen':>10} {'peer':>10} {'':<8} {'ratio':>7}", flush=True)
@@ -151,13 +156,12 @@ class Comparison:
                 ("1x2", "jax 2", "1 rank x 2 threads, JAX 2 cores"),
             ):
                 if theirs in found:
-                    self.row(name, found[ours], found[theirs], "ms", found[theirs] / found[ours])
-            for workers, name in (("1x2", "threads"), ("2x1", "ranks")):
-                self.row(
-                    f"scaling, 1 to 2 {name} (peer: PyTorch 1 to 2 threads)",
-                    found["1"] / found[workers], found["torch 1"] / found["torch 2"], "",
-                    found["1"] / found[workers] / (found["torch 1"] / found["torch 2"]),
-                )  # fmt: skip
+                    self.row(name, found[ours], found[theirs], "ms")
+            torch = [one / two for one, two in zip(found["torch 1"], found["torch 2"])]
+            for workers in ("1x2", "2x1"):
+                kind = "threads" if workers == "1x2" else "ranks"
+                scaling = [one / two for one, two in zip(found["1"], found[workers])]
+                self.row(f"speed-up by 2 {kind}; PyTorch's by 2 threads", scaling, torch, "", True)
 
     def torch_step(self, setting, **more):
         return self.peer("torch_peer.py", "step", self.peer_setting(setting, **more))["ms"]
@@ -166,33 +170,43 @@ class Comparison:
         return self.peer("jax_peer.py", self.peer_setting(setting), cores=cores)["ms"]
 
     def products(self):
-        shapes = SHAPES if self.options.quick else SHAPES + GPT2_HEAD
-        setting = {"shapes": shapes, "repetitions": 7}
-        words = [word for shape in shapes for word in ("--shape", "x".join(map(str, shape)))]
+        peers = {
+            name: subprocess.Popen(
+                [sys.executable, HERE / script, *words], stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            for name, script, words in (
+                ("OpenBLAS", "numpy_peer.py", []), ("MKL", "torch_peer.py", ["products"])
+            )
+        }  # fmt: skip
+        repetitions = 7
 
-        def ours():
-            table = self.bench("kernels", "--repetitions", "7", *words)["kernels"]
-            return {
-                f"{row['shape']} {row['kernel'].removeprefix('product ')}": row for row in table
-            }
+        def theirs(name, shape):
+            peer = peers[name]
+            peer.stdin.write(f"{' '.join(map(str, shape))} {repetitions}\n")
+            peer.stdin.flush()
+            return json.loads(peer.stdout.readline())
 
-        sides = {
-            "ours": ours,
-            "openblas": lambda: self.peer("numpy_peer.py", setting),
-            "mkl": lambda: self.peer("torch_peer.py", "products", setting),
-        }
-        rounds = {name: [] for name in sides}
-        for _ in range(self.options.rounds):
-            for name, measure in sides.items():
-                rounds[name].append(measure())
-        self.heading("products on one thread, GFLOP/s; peer: OpenBLAS, then MKL")
-        for key in rounds["ours"][0]:
-            rate = timing.median([found[key]["median"] for found in rounds["ours"]])
-            peak = timing.median([found[key]["% peak"] for found in rounds["ours"]])
-            for library in ("openblas", "mkl"):
-                theirs = timing.median([found[key] for found in rounds[library]])
-                label = f"{key}, {peak:.0f}% of peak, {library}"
-                self.row(label, rate, theirs, "GFLOP/s", rate / theirs)
+        def ours(shape):
+            text = "x".join(map(str, shape))
+            table = self.bench("kernels", "--repetitions", str(repetitions), "--shape", text)
+            return {row["kernel"].removeprefix("product "): row for row in table["kernels"]}
+
+        self.heading("products on one thread, GFLOP/s")
+        for shape in SHAPES if self.options.quick else SHAPES + GPT2_HEAD:
+            found = self.alternate({
+                "ours": lambda: ours(shape),
+                **{name: (lambda name=name: theirs(name, shape)) for name in peers},
+            })  # fmt: skip
+            for form in ("forward", "by input", "by weight"):
+                rates = [result[form]["median"] for result in found["ours"]]
+                peak = timing.median([result[form]["% peak"] for result in found["ours"]])
+                for name in peers:
+                    label = f"{'x'.join(map(str, shape))} {form}, {peak:.0f}% of peak; {name}"
+                    self.row(label, rates, [result[form] for result in found[name]], "", True)
+        for peer in peers.values():
+            peer.stdin.close()
+            peer.wait()
 
     def decode(self):
         setting = dict(LARGE, mixer="attention", steps=20)
@@ -209,10 +223,8 @@ class Comparison:
             "torch": lambda: self.peer("torch_peer.py", "decode", setting)["tokens_per_second"],
         })  # fmt: skip
         self.heading("decoding one text, L6 C384 T256, 1 thread")
-        self.row(
-            "recurrent; nanoGPT's window with its attention model", found["ours"],
-            found["torch"], "tokens/s", found["ours"] / found["torch"],
-        )  # fmt: skip
+        name = "recurrent; nanoGPT's window with its attention model"
+        self.row(name, found["ours"], found["torch"], "tokens/s", True)
         shares = timing.median([bench["% bandwidth"] for bench in benches])
         late = timing.median([bench["late/early"] for bench in benches])
         print(f"{shares:.0f}% of the core's read bandwidth; late tokens take {late:.2f} times as long")
@@ -229,17 +241,11 @@ class Comparison:
                 raise SystemExit(f"compare-peers: {words} failed: {process.stderr.read()}")
             return usage.ru_maxrss / 1024
 
-        self.data()
-        self.runs += 1
         theirs = json.dumps(self.peer_setting(LARGE, threads=1))
-        ours = peak([
-            PROGRAM, "train", *self.shape(LARGE), "--data", self.data(), "--out-dir",
-            self.directory, "--run-name", f"run{self.runs}", "--max-steps", 3, "--threads", 1,
-            "--eval-windows", 4,
-        ])  # fmt: skip
+        bench = [PROGRAM, "bench", "step", *self.shape(LARGE), "--repetitions", 3, "--warm-up", 1]
+        self.heading("peak memory of training, L6 C384 T256 B16, 1 worker")
         torch = peak([sys.executable, HERE / "torch_peer.py", "step", theirs])
-        self.heading("peak memory, L6 C384 T256 B16, 1 worker, a checkpoint included")
-        self.row("PyTorch 1 thread", ours, torch, "MiB", torch / ours)
+        self.row("PyTorch 1 thread", [peak(bench)], [torch], "MiB")
 
     def loss(self):
         """Seconds to nanoGPT's CPU setting's loss: its own 2,000 steps, and causalgen's 800."""
@@ -253,7 +259,7 @@ class Comparison:
 
         def ours():
             self.runs += 1
-            output = self.command([
+            self.command([
                 ROOT / "Launch/local", "--threads", 2, "--ranks", 1,
                 "Launch/Presets/shakespeare-cpu.yaml", "--activation", "causal", "--data", data,
                 "--out-dir", self.directory, "--run-name", f"run{self.runs}", "--max-steps", 800,
@@ -263,21 +269,16 @@ class Comparison:
             path = self.directory / f"run{self.runs}" / "metrics.jsonl"
             lines = [json.loads(line) for line in path.read_text().splitlines()]
             seconds = sum(line["perf/step_ms"] for line in lines) / 1e3
-            assert output
             return {"seconds": seconds, "loss": lines[-1]["val/loss"]}
 
-        rounds = {"ours": [], "torch": []}
-        for _ in range(self.options.rounds if not self.options.quick else 1):
-            rounds["ours"].append(ours())
-            rounds["torch"].append(self.peer("torch_peer.py", "loss", setting))
-        seconds = {
-            name: timing.median([r["seconds"] for r in results]) for name, results in rounds.items()
-        }
+        rounds = self.alternate({
+            "ours": ours, "torch": lambda: self.peer("torch_peer.py", "loss", setting)
+        })  # fmt: skip
         self.heading("training to nanoGPT's CPU loss, 2 threads")
+        losses = {name: timing.median([r["loss"] for r in rounds[name]]) for name in rounds}
         self.row(
-            f"800 steps to {rounds['ours'][0]['loss']:.3f}; "
-            f"2,000 steps to {rounds['torch'][0]['loss']:.3f}",
-            seconds["ours"], seconds["torch"], "s", seconds["torch"] / seconds["ours"],
+            f"800 steps to {losses['ours']:.3f}; 2,000 steps to {losses['torch']:.3f}",
+            *([r["seconds"] for r in rounds[name]] for name in ("ours", "torch")), "s",
         )  # fmt: skip
 
 
@@ -298,9 +299,9 @@ def main():
     if options.rounds < 1:
         raise SystemExit("compare-peers: --rounds must be at least 1")
     rows = options.rows or [row for row in ROWS if row != "loss" or options.text]
-    versions = [f"{name} {importlib.import_module(name).__version__}" for name in ("torch", "numpy")]
-    if importlib.util.find_spec("jax"):
-        versions.append(f"jax {importlib.import_module('jax').__version__}")
+    # Not by importing them: what this process once had is counted among its children's memory.
+    names = [name for name in ("torch", "numpy", "jax") if importlib.util.find_spec(name)]
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in names]
     print(f"{', '.join(versions)}; medians of {options.rounds} alternating rounds; "
           f"{len(os.sched_getaffinity(0))} cores")  # fmt: skip
     with tempfile.TemporaryDirectory() as directory:

@@ -1,11 +1,6 @@
-"""GFLOP/s of numpy's matrix products, which are OpenBLAS, on one thread; prints one JSON object.
+"""GFLOP/s of numpy's matrix products, which are OpenBLAS, on one thread: see timing.serve_products."""
 
-numpy_peer.py JSON
-"""
-
-import json
 import os
-import sys
 
 os.environ["OPENBLAS_NUM_THREADS"] = "1"  # read when numpy is imported
 
@@ -31,5 +26,4 @@ if __name__ == "__main__":
     library = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
     if "openblas" not in library.lower():
         raise SystemExit(f"numpy here was built with {library}, not with OpenBLAS")
-    setting = json.loads(sys.argv[1])
-    print(json.dumps(timing.products(setting["shapes"], setting["repetitions"], operands)))
+    timing.serve_products(operands)

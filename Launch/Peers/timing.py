@@ -1,5 +1,7 @@
 """What the peers share: medians, and the rate of something short."""
 
+import json
+import sys
 import time
 
 
@@ -22,15 +24,15 @@ def gigaflops(form, operations, repetitions):
     return operations / median(times) / 1e9
 
 
-def products(shapes, repetitions, operands):
-    """The rates of Y = X Wᵀ, dX = dY W and dW = dYᵀ X for each shape (rows, inputs, outputs).
+def serve_products(operands):
+    """Answers each line `rows inputs outputs repetitions` on standard input with the rates of
+    Y = X Wᵀ, dX = dY W and dW = dYᵀ X, as one JSON object; ends with the input.
 
     `operands` makes the three as functions without arguments.
     """
-    rates = {}
-    for rows, inputs, outputs in shapes:
+    for line in sys.stdin:
+        rows, inputs, outputs, repetitions = map(int, line.split())
         forms = zip(("forward", "by input", "by weight"), operands(rows, inputs, outputs))
-        for name, form in forms:
-            key = f"{rows}x{inputs}x{outputs} {name}"
-            rates[key] = gigaflops(form, 2 * rows * inputs * outputs, repetitions)
-    return rates
+        operations = 2 * rows * inputs * outputs
+        rates = {name: gigaflops(form, operations, repetitions) for name, form in forms}
+        print(json.dumps(rates), flush=True)

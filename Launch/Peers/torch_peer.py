@@ -1,6 +1,7 @@
 """One measurement of PyTorch in a process of its own; prints one JSON object.
 
-torch_peer.py step|ddp|decode|products|loss JSON
+torch_peer.py step|ddp|decode|loss JSON
+torch_peer.py products, which serves matrix products by MKL: see timing.serve_products
 """
 
 import json
@@ -122,12 +123,6 @@ def operands(rows, inputs, outputs):
     )
 
 
-def products(setting):
-    """Matrix products on one thread, by torch.mm: MKL."""
-    torch.set_num_threads(1)
-    return timing.products(setting["shapes"], setting["repetitions"], operands)
-
-
 def loss(setting):
     """Trains on a text as nanoGPT does; the seconds and the validation loss."""
     import math
@@ -166,8 +161,9 @@ def loss(setting):
 
 
 if __name__ == "__main__":
-    name, setting = sys.argv[1], json.loads(sys.argv[2])
-    measured = {
-        "step": step, "ddp": ddp, "decode": decode, "products": products, "loss": loss
-    }[name](setting)
-    print(json.dumps(measured))
+    if sys.argv[1] == "products":
+        torch.set_num_threads(1)
+        timing.serve_products(operands)
+    else:
+        measure = {"step": step, "ddp": ddp, "decode": decode, "loss": loss}[sys.argv[1]]
+        print(json.dumps(measure(json.loads(sys.argv[2]))))

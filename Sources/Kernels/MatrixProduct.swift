@@ -20,12 +20,12 @@
 package enum MatrixProduct {
     /// The depth of a block of the forms forward and by input: a panel of it takes 8 KiB.
     static let depthBlock = 128
-    /// The most rows of such a block: 120 KiB.
-    static let rowBlock = 240
+    /// The most rows of such a block: 256 KiB.
+    static let rowBlock = 512
 
-    /// The rows (its depth) of a block of the form by weight: a panel of it takes 32 KiB.
-    static let weightDepthBlock = 512
-    /// The outputs of such a block: 256 KiB.
+    /// The rows (its depth) of a block of the form by weight: a panel of it takes 12 KiB.
+    static let weightDepthBlock = 192
+    /// The outputs of such a block: 96 KiB.
     static let weightOutputBlock = 128
 
     /// What is done to the sums of an element once they are complete, in this order; pointers to the
