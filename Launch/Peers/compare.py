@@ -248,7 +248,7 @@ class Comparison:
         self.row("PyTorch 1 thread", [peak(bench)], [torch], "MiB")
 
     def loss(self):
-        """Seconds to nanoGPT's CPU setting's loss: its own 2,000 steps, and causalgen's 800."""
+        """Seconds to nanoGPT's CPU setting's loss: its own 2,000 steps, and causalgen's 740."""
         if not self.options.text:
             raise SystemExit("compare-peers: the row 'loss' needs --text FILE")
         data = self.directory / "text"
@@ -262,7 +262,7 @@ class Comparison:
             self.command([
                 ROOT / "Launch/local", "--threads", 2, "--ranks", 1,
                 "Launch/Presets/shakespeare-cpu.yaml", "--activation", "causal", "--data", data,
-                "--out-dir", self.directory, "--run-name", f"run{self.runs}", "--max-steps", 800,
+                "--out-dir", self.directory, "--run-name", f"run{self.runs}", "--max-steps", 740,
                 "--eval-interval", 0, "--save-interval", 0, "--eval-windows", "all",
                 "--log-interval", 1,
             ])  # fmt: skip
@@ -277,7 +277,7 @@ class Comparison:
         self.heading("training to nanoGPT's CPU loss, 2 threads")
         losses = {name: timing.median([r["loss"] for r in rounds[name]]) for name in rounds}
         self.row(
-            f"800 steps to {losses['ours']:.3f}; 2,000 steps to {losses['torch']:.3f}",
+            f"740 steps to {losses['ours']:.3f}; 2,000 steps to {losses['torch']:.3f}",
             *([r["seconds"] for r in rounds[name]] for name in ("ours", "torch")), "s",
         )  # fmt: skip
 
