@@ -5,13 +5,14 @@ import Training
 /// One value of a benchmark's row.
 enum Field {
     case text(String)
-    /// A number and the decimals that a reader wants.
+    /// A number and the decimals that a reader wants; NaN where there is none to tell.
     case number(Double, Int)
 
     var shown: String {
         switch self {
         case .text(let text): text
-        case .number(let value, let decimals): Format.fixed(value, decimals)
+        case .number(let value, let decimals):
+            value.isFinite ? Format.fixed(value, decimals) : ""
         }
     }
 

@@ -30,7 +30,7 @@ struct DecodeBenchmark {
         let decoder = Decoder(
             model, weights: weights.floats, panels: weights.panels, sequences: texts)
         let inputs = [Int32](repeating: 0, count: texts)
-        // Early tokens, then those behind ten times as many, beyond the block size as well.
+        // Early tokens, then those behind ten times as many.
         var (early, late, fractions): ([Double], [Double], [Double]) = ([], [], [])
         for repetition in 0..<plan.warmUp + plan.repetitions {
             decoder.reset()

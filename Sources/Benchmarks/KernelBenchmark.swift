@@ -2,8 +2,8 @@ import Host
 import Kernels
 import Model
 
-/// Every kernel of a training step on the shapes of a model, on one thread: speed, share of the core's
-/// peak, and the result held against the reference.
+/// The kernels that a training step takes its time for, on the shapes of a model, on one thread: speed,
+/// share of the core's peak, and parts of the result held against the reference.
 struct KernelBenchmark {
     let cases: [KernelCase]
 
@@ -12,15 +12,24 @@ struct KernelBenchmark {
         let (width, hidden, length) = (model.width, model.hiddenWidth, model.blockSize)
         let rows = sequences * length
         let parameters = ParameterLayout(model).arenaCount
-        let pairwise = CausalReduction(operation: .max, context: .none)
+        let mixer: [KernelCase] =
+            switch model.mixer {
+            case .causal(let reduction):
+                KernelCase.reduction(reduction, sequences: sequences, length: length, width: width)
+            }
+        let activation: [KernelCase] =
+            switch model.activation {
+            case .gelu: [KernelCase.gelu(rows: rows, width: hidden)]
+            case .causal:
+                KernelCase.reduction(
+                    model.activationReduction, sequences: sequences, length: length, width: hidden)
+            }
         cases =
             Self.linearMaps(model).flatMap {
                 KernelCase.products($0.name, rows: rows, inputs: $0.inputs, outputs: $0.outputs)
             }
-            + KernelCase.layerNorm(rows: rows, width: width)
-            + KernelCase.reduction(pairwise, sequences: sequences, length: length, width: width)
+            + KernelCase.layerNorm(rows: rows, width: width) + mixer + activation
             + [
-                KernelCase.gelu(rows: rows, width: hidden),
                 KernelCase.crossEntropy(rows: rows, vocabulary: model.vocabulary),
                 KernelCase.packing(rows: hidden, columns: width),
                 KernelCase.adamW(count: parameters),
@@ -61,7 +70,7 @@ struct KernelBenchmark {
                     "the kernel '\(kernel.kernel)' on \(kernel.shape) gives a wrong result: "
                         + "\(difference); this processor or this build is broken: run Launch/test")
             }
-            hash.update(UnsafeRawBufferPointer(kernel.result))
+            for bytes in kernel.results { hash.update(bytes) }
             rows.append(Self.row(kernel, timing))
         }
         return (ResultTable(name: "kernels", rows: rows), hash.digest().hexadecimal)
@@ -95,12 +104,14 @@ package struct ProductShape: Sendable {
     let inputs: Int
     let outputs: Int
 
-    /// From `rows x inputs x outputs`, such as 768x384x1536; nil where it is none.
+    /// From `rows x inputs x outputs`, such as 768x384x1536; nil where it is none, or larger than any
+    /// matrix of a model.
     package init?(_ text: String) {
         let numbers = text.split(separator: "x").map { Int($0) ?? 0 }
-        guard numbers.count == 3, numbers.allSatisfy({ (1...1_000_000).contains($0) }) else {
-            return nil
-        }
+        guard numbers.count == 3, numbers.allSatisfy({ (1...1_000_000).contains($0) }),
+            // Each of the three matrices takes up to a gibibyte.
+            numbers.reduce(1, *) / numbers.min()! <= 1 << 28
+        else { return nil }
         (rows, inputs, outputs) = (numbers[0], numbers[1], numbers[2])
     }
 }

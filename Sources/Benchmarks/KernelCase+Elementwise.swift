@@ -26,6 +26,17 @@ extension KernelCase {
                 gain: gain.floats, bias: nil, rows: rows, width: width, scratch: scratch.floats)
         }
         forward()
+        // The gain of the last column: Σ dy · normalised row over all rows.
+        let gainDifference = {
+            let ones = [Double](repeating: 1, count: width)
+            let expected = (0..<rows).reduce(0.0) { sum, row in
+                let normalized = Reference.layerNorm(
+                    doubles(x.floats, row, width, rows: rows), gain: ones, rows: 1, width: width)
+                return sum + doubles(dy.floats, row, width, rows: rows)[width - 1]
+                    * normalized[width - 1]
+            }
+            return difference([Double(gainGradient.floats[width - 1])], [expected])
+        }
         return [
             KernelCase(
                 kernel: "layer norm", shape: shape, amount: .bytes(8 * Double(size)), run: forward,
@@ -33,7 +44,7 @@ extension KernelCase {
                     difference(
                         doubles(y.floats, rows - 1, width, rows: rows),
                         reference(doubles(x.floats, rows - 1, width, rows: rows)))
-                }, result: y.buffer),
+                }, results: [y.bytes, mean.bytes, deviation.bytes]),
             KernelCase(
                 kernel: "layer norm backward", shape: shape, amount: .bytes(16 * Double(size)),
                 run: {
@@ -49,17 +60,18 @@ extension KernelCase {
                         x: doubles(x.floats, rows - 1, width, rows: rows),
                         dy: doubles(dy.floats, rows - 1, width, rows: rows),
                         dx: doubles(dx.floats, rows - 1, width, rows: rows), reference)
-                }, result: dx.buffer),
+                        ?? gainDifference()
+                }, results: [dx.bytes, gainGradient.bytes]),
         ]
     }
 
-    /// GELU with its slope, x [rows, width].
+    /// GELU with its slope, x [rows, width], which is copied first, as the slope takes its place.
     static func gelu(rows: Int, width: Int) -> KernelCase {
         let size = Panels.size(rows: rows, columns: width)
         let x = Operand(rows: rows, columns: width, number: 1)
         let (slope, y) = (Operand(count: size), Operand(count: size))
         return KernelCase(
-            kernel: "gelu with slope", shape: "\(rows)x\(width)", amount: .bytes(12 * Double(size)),
+            kernel: "gelu with slope", shape: "\(rows)x\(width)", amount: .bytes(20 * Double(size)),
             run: {
                 slope.floats.update(from: x.floats, count: size)
                 GELU.forwardWithSlope(slope.floats, into: y.floats, count: size)
@@ -71,7 +83,7 @@ extension KernelCase {
                     ?? difference(
                         doubles(slope.floats, rows - 1, width, rows: rows),
                         row.map(Reference.geluDerivative))
-            }, result: y.buffer)
+            }, results: [y.bytes, slope.bytes])
     }
 
     /// A causal reduction of x [sequences · length, width] and its backward.
@@ -82,7 +94,7 @@ extension KernelCase {
         let size = Panels.size(rows: rows, columns: width)
         let (x, y) = (Operand(rows: rows, columns: width, number: 1), Operand(count: size))
         let (dy, dx) = (Operand(rows: rows, columns: width, number: 2), Operand(count: size))
-        let scratch = Operand(count: CausalReduction.scratchCount(length: length))
+        let scratch = Operand(count: reduction.scratchCount(length: length))
         let name = "causal \(reduction.operation)"
         let shape = "\(sequences)x\(length)x\(width)"
         // Column 0 of the first sequence.
@@ -101,7 +113,7 @@ extension KernelCase {
                     reduction.forward(
                         x.floats, into: y.floats, sequences: sequences, length: length,
                         width: width)
-                }, check: { difference(column(y), reference(column(x))) }, result: y.buffer),
+                }, check: { difference(column(y), reference(column(x))) }, results: [y.bytes]),
             KernelCase(
                 kernel: "\(name) backward", shape: shape, amount: .bytes(12 * Double(size)),
                 run: {
@@ -112,7 +124,7 @@ extension KernelCase {
                 },
                 check: {
                     derivativeDifference(x: column(x), dy: column(dy), dx: column(dx), reference)
-                }, result: dx.buffer),
+                }, results: [dx.bytes]),
         ]
     }
 
@@ -150,7 +162,7 @@ extension KernelCase {
                     ?? derivativeDifference(
                         x: row, dy: [1], dx: doubles(dz.floats, rows - 1, vocabulary, rows: rows),
                         reference)
-            }, result: dz.buffer)
+            }, results: [dz.bytes, losses.bytes, maxima.bytes, sums.bytes])
     }
 
     /// AdamW on `count` weights, a multiple of 16.
@@ -178,7 +190,7 @@ extension KernelCase {
                     gradients: [Double(g.floats[count - 1])], learningRate: 1e-3, beta1: 0.9,
                     beta2: 0.99, epsilon: 1e-8, weightDecay: 0.1)
                 return difference([Double(w.floats[count - 1])], reference.weights)
-            }, result: w.buffer)
+            }, results: [w.bytes, m.bytes, v.bytes])
     }
 
     /// Copying Wᵀ into panels, W [rows, columns].
@@ -197,7 +209,7 @@ extension KernelCase {
                 let last = Double(w.floats[rows * columns - 1])
                 let place = Panels.index(row: columns - 1, column: rows - 1, rows: columns)
                 return difference([Double(transposed.floats[place])], [last])
-            }, result: transposed.buffer)
+            }, results: [transposed.bytes])
     }
 
     /// Adding one gradient of `count` Floats to another, and the chunk sums of its norm.
@@ -216,7 +228,7 @@ extension KernelCase {
                     GradientSum.add(g.floats, to: sum.floats, count: whole)
                     return difference(
                         [Double(sum.floats[whole - 1])], [Double(g.floats[whole - 1])])
-                }, result: sum.buffer),
+                }, results: [sum.bytes]),
             KernelCase(
                 kernel: "gradient norm", shape: "\(whole)", amount: .bytes(4 * Double(whole)),
                 run: {
@@ -229,7 +241,7 @@ extension KernelCase {
                         return $0 + value * value
                     }
                     return difference([squares[chunks - 1]], [last])
-                }, result: g.buffer),
+                }, results: [UnsafeRawBufferPointer(squares)]),
         ]
     }
 

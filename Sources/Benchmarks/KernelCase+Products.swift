@@ -36,7 +36,7 @@ extension KernelCase {
                             { w.floats[column * inputs + $0] }
                         )
                     }
-                }, result: y.buffer),
+                }, results: [y.bytes]),
             KernelCase(
                 kernel: "\(name) by input", shape: shape, amount: amount,
                 run: {
@@ -52,7 +52,7 @@ extension KernelCase {
                             { w.floats[$0 * inputs + column] }
                         )
                     }
-                }, result: dx.buffer),
+                }, results: [dx.bytes]),
             KernelCase(
                 kernel: "\(name) by weight", shape: shape, amount: amount,
                 run: {
@@ -69,7 +69,7 @@ extension KernelCase {
                             { x.floats[Panels.index(row: $0, column: input, rows: rows)] }
                         )
                     }
-                }, result: dw.buffer),
+                }, results: [dw.bytes]),
         ]
     }
 

@@ -11,8 +11,8 @@ struct KernelCase {
     let run: () -> Void
     /// Compares the result with the reference; what differs, or nil.
     let check: () -> String?
-    /// The result, for the hash.
-    let result: UnsafeBufferPointer<Float>
+    /// All that a call writes, for the hash.
+    let results: [UnsafeRawBufferPointer]
 
     enum Amount {
         /// Floating-point operations, two for a multiply-add.
@@ -29,8 +29,8 @@ final class Operand: @unchecked Sendable {
     private let arena: Arena
     let count: Int
     var floats: UnsafeMutablePointer<Float> { arena.floats }
-    var buffer: UnsafeBufferPointer<Float> {
-        UnsafeBufferPointer(start: arena.floats, count: count)
+    var bytes: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(UnsafeBufferPointer(start: arena.floats, count: count))
     }
 
     init(count: Int) {

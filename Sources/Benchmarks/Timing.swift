@@ -19,9 +19,6 @@ struct Timing {
         return fractions[fractions.count / 2]
     }
 
-    /// The median of the peaks.
-    var peak: Double { peaks.sorted()[peaks.count / 2] }
-
     /// Times `body`: warm-up first, then the repetitions, each as many calls as take a few
     /// milliseconds, each beside a measurement of the peak.
     static func measure(_ plan: RepetitionPlan, _ body: () -> Void) -> Timing {

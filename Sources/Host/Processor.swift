@@ -29,6 +29,18 @@ package enum Processor {
         return (Int(kilobytes) ?? 0) * 1024
     }
 
+    /// The memory that processes of this machine, or of this container where that has a limit, may have in
+    /// all, in bytes; nil where the kernel does not say.
+    package static var memoryBytes: Int? {
+        let machine = (try? MappedFile.text("/proc/meminfo"))?.split(separator: "\n").first {
+            $0.hasPrefix("MemTotal:")
+        }?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
+        let container = (try? MappedFile.text("/sys/fs/cgroup/memory.max")).flatMap {
+            Int($0.split(separator: "\n").first ?? "")
+        }
+        return [machine.map { $0 * 1024 }, container].compactMap { $0 }.min()
+    }
+
     /// Keeps the calling thread on one core; where the kernel refuses, it stays where it may.
     package static func pinThread(to core: Int32) { _ = causalgen_pin_thread(core) }
 

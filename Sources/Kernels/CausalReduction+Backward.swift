@@ -5,12 +5,13 @@ extension CausalReduction {
     ///   - outputGradient: dy [sequences · length, width], in panels.
     ///   - input: x, as `forward` had it.
     ///   - inputGradient: dx, as dy; must overlap neither of the others.
-    ///   - scratch: `scratchCount(length:)` Floats, whatever they hold.
+    ///   - scratch: `scratchCount(length:)` Floats, whatever they hold; nil where that is 0.
     package func backward(
         outputGradient: UnsafePointer<Float>, input: UnsafePointer<Float>,
         into inputGradient: UnsafeMutablePointer<Float>,
-        sequences: Int, length: Int, width: Int, scratch: UnsafeMutablePointer<Float>
+        sequences: Int, length: Int, width: Int, scratch: UnsafeMutablePointer<Float>?
     ) {
+        precondition(scratch != nil || context != .prefix, "the prefix context needs scratch")
         precondition(
             UnsafePointer(inputGradient) != outputGradient && UnsafePointer(inputGradient) != input,
             "rows are read after their neighbours are written")
@@ -28,11 +29,11 @@ extension CausalReduction {
     @inline(__always)
     private func backward<Rule: ReductionRule>(
         _ rule: Rule.Type, _ dy: UnsafePointer<Float>, _ x: UnsafePointer<Float>,
-        _ dx: UnsafeMutablePointer<Float>, _ length: Int, _ scratch: UnsafeMutablePointer<Float>
+        _ dx: UnsafeMutablePointer<Float>, _ length: Int, _ scratch: UnsafeMutablePointer<Float>?
     ) {
         switch context {
         case .none: Self.pairwiseBackward(rule, dy, x, dx, length)
-        case .prefix: Self.prefixBackward(rule, dy, x, dx, length, scratch)
+        case .prefix: Self.prefixBackward(rule, dy, x, dx, length, scratch!)
         case .global: Self.globalBackward(rule, dy, x, dx, length)
         }
     }

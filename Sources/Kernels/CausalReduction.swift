@@ -30,9 +30,11 @@ package struct CausalReduction: Equatable, Sendable {
         self.context = context
     }
 
-    /// The Floats of scratch that `backward` needs: the context of every position of a panel of one
-    /// sequence, [length, 16].
-    package static func scratchCount(length: Int) -> Int { length * vectorWidth }
+    /// The Floats of scratch that `backward` needs: with the prefix context, that of every position of a
+    /// panel of one sequence, [length, 16].
+    package func scratchCount(length: Int) -> Int {
+        context == .prefix ? length * vectorWidth : 0
+    }
 
     /// y = r(x), every sequence for itself.
     ///
@@ -93,7 +95,9 @@ extension CausalReduction {
     func forEachColumnPanel(
         sequences: Int, length: Int, width: Int, _ body: (_ start: Int) -> Void
     ) {
-        precondition(sequences >= 0 && length > 0, "a sequence has at least one position")
+        precondition(
+            sequences >= 0 && length > 0 && width > 0,
+            "a sequence has at least one position and one column")
         for panel in 0..<Panels.count(columns: width) {
             for sequence in 0..<sequences {
                 body((panel &* sequences &+ sequence) &* length &* vectorWidth)

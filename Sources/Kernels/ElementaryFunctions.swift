@@ -1,4 +1,5 @@
-/// exp, log, tanh, the normal distribution, sin and cos of sixteen Floats, and of Doubles (in the file beside this one).
+/// exp, log and the normal distribution of sixteen Floats; the file beside this one has exp, log, sin and
+/// cos of Doubles.
 ///
 /// They are our own because a C library chooses its code by the processor it runs on, and a number of
 /// this program must not depend on that: only on IEEE 754 operations, in the order written here. All
@@ -55,18 +56,6 @@ package enum ElementaryFunctions {
             .replacing(with: .nan, where: x .< 0)
     }
 
-    /// The hyperbolic tangent within 2.6 ulp, also near 0: e / (e + 2) with e = e^(2|x|) - 1.
-    @inline(__always)
-    package static func tanh(_ x: Vector) -> Vector {
-        let magnitude = floatBits(integerBits(x) & 0x7fff_ffff)
-        // Beyond 9.02 the nearest Float is 1.
-        let bounded = magnitude.replacing(with: 9.5, where: magnitude .> 9.5)
-        let (exponent, remainder) = reduceByLn2(bounded + bounded)
-        let scale = powerOfTwo(exponent)
-        let e = (scale - 1).addingProduct(scale, expMinusOneNearZero(remainder))
-        return withSign(of: x, e / (e + 2))
-    }
-
     /// The standard normal distribution: Φ(x) within 2^-23 absolutely, and the density
     /// φ(x) = e^(-x²/2) / √(2π) within 2^-24.
     ///
@@ -97,21 +86,6 @@ package enum ElementaryFunctions {
         let tail = exponential * r
         return ((1 - tail).replacing(with: tail, where: x .< 0), exponential * 0x1.988454p-2)
     }
-
-    /// The sine within 2 ulp for |x| up to 8,192 (+0 at -0). Beyond, within 2^-23 absolutely up to 2^18;
-    /// beyond that some number between -1 and 1. NaN at ±infinity.
-    @inline(__always)
-    package static func sin(_ x: Vector) -> Vector {
-        let (quadrant, remainder) = reduceByHalfPi(x)
-        return sine(remainder, quadrant)
-    }
-
-    /// The cosine; range and errors as for the sine.
-    @inline(__always)
-    package static func cos(_ x: Vector) -> Vector {
-        let (quadrant, remainder) = reduceByHalfPi(x)
-        return sine(remainder, quadrant &+ 1)
-    }
 }
 
 // MARK: - Reduction and polynomials
@@ -141,40 +115,6 @@ extension ElementaryFunctions {
         let high = multiplyAdd(r, 0x1.122c3cp-7, 0x1.55579ap-5)
             .addingProduct(square, Vector(repeating: 0x1.6abfe2p-10))
         return r.addingProduct(square, low.addingProduct(square, high))
-    }
-
-    /// x = quadrant · π/2 + remainder, |remainder| <= π/4 (kept there where x is beyond all sense).
-    @inline(__always)
-    private static func reduceByHalfPi(
-        _ x: Vector
-    ) -> (quadrant: SIMD16<Int32>, remainder: Vector) {
-        let shift = Vector(repeating: roundingShift)
-        let shifted = shift.addingProduct(x, Vector(repeating: 0x1.45f306p-1))
-        let multiple = shifted - shift
-        let remainder = x.addingProduct(multiple, Vector(repeating: -0x1.921fb4p+0))
-            .addingProduct(multiple, Vector(repeating: -0x1.4442d0p-24))
-            .addingProduct(multiple, Vector(repeating: -0x1.846988p-48))
-        let low = remainder.replacing(with: -0.8125, where: remainder .< -0.8125)
-        return (integerBits(shifted), low.replacing(with: 0.8125, where: low .> 0.8125))
-    }
-
-    /// sin(r + quadrant · π/2) for |r| <= π/4; of the quadrant the two low bits count.
-    @inline(__always)
-    private static func sine(_ r: Vector, _ quadrant: SIMD16<Int32>) -> Vector {
-        let square = r * r
-        var p = Vector(repeating: -0x1.994220p-13)
-        p = multiplyAdd(p, square, 0x1.110736p-7)
-        p = multiplyAdd(p, square, -0x1.555546p-3)
-        let sine = r.addingProduct(r * square, p)
-        var q = Vector(repeating: 0x1.99ea04p-16)
-        q = multiplyAdd(q, square, -0x1.6c0c2ep-10)
-        q = multiplyAdd(q, square, 0x1.55554ap-5)
-        q = multiplyAdd(q, square, -0.5)
-        let cosine = multiplyAdd(q, square, 1)
-        // All bits or none: comparisons of integers would go lane by lane.
-        let isOdd = 0 &- (quadrant & 1)
-        let chosen = (integerBits(sine) & ~isOdd) | (integerBits(cosine) & isOdd)
-        return floatBits(chosen ^ ((quadrant & 2) &<< 30))
     }
 }
 
@@ -214,11 +154,5 @@ extension ElementaryFunctions {
     private static func float(_ integer: SIMD16<Int32>) -> Vector {
         let shift = Vector(repeating: roundingShift)
         return floatBits(integer &+ integerBits(shift)) - shift
-    }
-
-    /// A magnitude with the sign of x.
-    @inline(__always)
-    private static func withSign(of x: Vector, _ magnitude: Vector) -> Vector {
-        floatBits(integerBits(magnitude) | (integerBits(x) & Int32.min))
     }
 }

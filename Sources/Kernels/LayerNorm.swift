@@ -55,6 +55,7 @@ package enum LayerNorm {
         mean: UnsafePointer<Float>, reciprocalDeviation: UnsafePointer<Float>,
         gain: UnsafePointer<Float>, bias: UnsafePointer<Float>?, rows: Int, width: Int
     ) {
+        precondition(rows >= 0 && width > 0, "a row has at least one column")
         Block(first: 0, count: rows, rows: rows, width: width).normalize(
             input, into: output, mean: mean, reciprocalDeviation: reciprocalDeviation, gain: gain,
             bias: bias)

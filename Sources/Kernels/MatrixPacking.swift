@@ -10,6 +10,10 @@ package enum MatrixPacking {
         _ weights: UnsafePointer<Float>, rows: Int, columns: Int, range: Range<Int>,
         into panels: UnsafeMutablePointer<Float>
     ) {
+        precondition(rows > 0 && columns > 0, "a matrix has rows and columns")
+        precondition(
+            range.lowerBound >= 0 && range.upperBound <= Panels.count(columns: rows),
+            "panels beyond the matrix")
         for panel in range {
             let first = panel &* vectorWidth
             let destination = panels + first &* columns

@@ -16,17 +16,21 @@ extension MatrixProduct {
         let continuing: Bool
         let output: UnsafeMutablePointer<Float>
         let epilogue: Epilogue
-        /// Where the second factor's next panel lies, and how far apart its lines are: each tile asks
-        /// for a few of them.
+        /// Where the second factor's next panel lies, how far apart its lines are, and how many of them
+        /// nobody has asked for yet: each tile asks for a few.
         var upcoming: UnsafePointer<Float>
         let upcomingStride: Int
+        var upcomingCount: Int
 
         @inline(__always)
         mutating func tile<Tile: ProductTile>(_ type: Tile.Type, at row: Int) {
             let corner = row &* vectorWidth
-            for _ in 0..<4 {
-                causalgen_prefetch(upcoming)
-                upcoming += upcomingStride
+            if upcomingCount > 0 {
+                for _ in 0..<4 {
+                    causalgen_prefetch(upcoming)
+                    upcoming += upcomingStride
+                }
+                upcomingCount &-= 4
             }
             var tile = Tile()
             if continuing { tile = Tile { output.vector(at: corner &+ $0 &* vectorWidth) } }
@@ -141,6 +145,7 @@ extension MatrixProduct {
     }
 
     /// One row, four panels at a time: enough independent sums to wait for memory only.
+    @inline(never)
     static func multiplyRow(
         _ input: UnsafePointer<Float>, depth: Int, panels: UnsafePointer<Float>, columns: Int,
         into output: UnsafeMutablePointer<Float>, _ epilogue: Epilogue

@@ -7,8 +7,8 @@
 /// | by weight | dW [N, K] = dYᵀ X | dY [R, N], X [R, K] |
 ///
 /// Factors and results lie in panels of sixteen columns (`Panels`), but for W and dW, which are row-major
-/// as the parameters are: of W a piece of a panel is copied when its turn comes, which costs a hundredth
-/// of the tiles that it serves, and no memory.
+/// as the parameters are: of W a piece of a panel is copied when its turn comes, once for all rows of a
+/// block, which takes no memory.
 ///
 /// **Order.** Every element of a product is s = +0, then s = fma(a_k, b_k, s) for k ascending, whatever
 /// the tile; a blocked k continues from the stored s and never adds a block's sum. Bias, residual and
@@ -20,7 +20,7 @@
 package enum MatrixProduct {
     /// The depth of a block of the forms forward and by input: a panel of it takes 8 KiB.
     static let depthBlock = 128
-    /// The most rows of such a block: 256 KiB.
+    /// The rows of such a block, up to a whole tile more: 256 KiB.
     static let rowBlock = 512
 
     /// The rows (its depth) of a block of the form by weight: a panel of it takes 12 KiB.
@@ -48,7 +48,7 @@ package enum MatrixProduct {
     ///   - depth: K.
     ///   - right: M.
     ///   - columns: N.
-    ///   - output: Y, in panels; the padding becomes +0.
+    ///   - output: Y, in panels; the padding becomes +0 where the factors are finite.
     ///   - bias: [N], readable up to the padded width, where it is +0.
     ///   - residual: [R, N], in panels; not `output`, which holds partial sums.
     ///   - factor: as the residual.
@@ -71,6 +71,7 @@ package enum MatrixProduct {
                 Epilogue(bias: bias, residual: residual, factor: factor))
             return
         }
+        let panels = Panels.count(columns: columns)
         // Blocks of about the same size, of whole tiles.
         let blocks = (rows &+ rowBlock &- 1) / rowBlock
         let blockRows =
@@ -80,7 +81,7 @@ package enum MatrixProduct {
             for firstDepth in stride(from: 0, to: depth, by: depthBlock) {
                 let blockDepth = min(depthBlock, depth &- firstDepth)
                 let isLast = firstDepth &+ blockDepth == depth
-                for panel in 0..<Panels.count(columns: columns) {
+                for panel in 0..<panels {
                     let corner = (panel &* rows &+ firstRow) &* vectorWidth
                     var epilogue = Epilogue()
                     if isLast {
@@ -98,7 +99,8 @@ package enum MatrixProduct {
                             scratch),
                         depth: blockDepth, continuing: firstDepth > 0, output: output + corner,
                         epilogue: epilogue, upcoming: upcoming.first,
-                        upcomingStride: upcoming.stride)
+                        upcomingStride: upcoming.stride,
+                        upcomingCount: panel &+ 1 < panels ? blockDepth : 0)
                     let isHalf = columns &- panel &* vectorWidth <= vectorWidth / 2
                     multiplyPanel(product, from: isHalf ? multiplyHalfPanel(product) : 0)
                 }
@@ -155,12 +157,14 @@ package enum MatrixProduct {
     ///
     /// - Parameters:
     ///   - outputGradient: dY, in panels.
-    ///   - gradient: db, writable up to the padded width, whose gap stays or becomes +0.
+    ///   - gradient: db, writable up to the padded width, whose gap stays or becomes +0
+    ///     where dY is finite.
     ///   - accumulating: whether db is added to what is there; otherwise it replaces it.
     package static func biasGradient(
         outputGradient: UnsafePointer<Float>, outputs: Int, rows: Int,
         into gradient: UnsafeMutablePointer<Float>, accumulating: Bool
     ) {
+        precondition(rows > 0 && outputs > 0, "a column sum needs rows and columns")
         for panel in 0..<Panels.count(columns: outputs) {
             let dy = outputGradient + panel &* rows &* vectorWidth
             var sum = Vector.zero

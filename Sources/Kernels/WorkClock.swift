@@ -13,6 +13,8 @@ package enum Work: Int, CaseIterable, Sendable {
     case update, packing
     /// Until the other threads are done.
     case waiting
+    /// Evaluations between the steps, whatever kernels they take.
+    case evaluation
 
     package var name: String {
         switch self {
@@ -30,6 +32,8 @@ package enum Work: Int, CaseIterable, Sendable {
 package final class WorkClock: @unchecked Sendable {
     private let times: UnsafeMutablePointer<Double>
     private var latest = 0.0
+    /// What all work counts as; nil where each kind counts as itself.
+    private var whole: Work?
 
     package init() {
         times = .allocate(capacity: Work.allCases.count)
@@ -50,17 +54,26 @@ package final class WorkClock: @unchecked Sendable {
     /// The time since the last call was this work.
     package func lap(_ work: Work) {
         let now = monotonicSeconds()
-        times[work.rawValue] += now - latest
+        times[(whole ?? work).rawValue] += now - latest
         latest = now
+    }
+
+    /// Counts all that `body` does as one kind of work.
+    package func count(as work: Work, _ body: () -> Void) {
+        lap(.waiting)
+        whole = work
+        body()
+        lap(work)
+        whole = nil
     }
 
     /// The seconds of a kind of work since the last reset.
     package subscript(_ work: Work) -> Double { times[work.rawValue] }
 
-    /// The seconds of all work that is this thread's own: neither waiting nor the exchange.
+    /// The seconds of all work of steps that is this thread's own: neither waiting nor the exchange.
     package var busySeconds: Double {
         Work.allCases.reduce(0) { sum, work in
-            work == .waiting || work == .exchange ? sum : sum + self[work]
+            [.waiting, .exchange, .evaluation].contains(work) ? sum : sum + self[work]
         }
     }
 }

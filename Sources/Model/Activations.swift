@@ -56,7 +56,6 @@ package final class Activations: @unchecked Sendable {
         let sums: Floats
         let gradients: Gradients?
         let mixerScratch: Floats
-        let activationScratch: Floats
         let productScratch: Floats
         let rowScratch: Floats
         let tokenScratch: UnsafeMutablePointer<Int32>
@@ -85,7 +84,6 @@ package final class Activations: @unchecked Sendable {
     var maxima: Floats { pieces.maxima }
     var sums: Floats { pieces.sums }
     var mixerScratch: Floats { pieces.mixerScratch }
-    var activationScratch: Floats { pieces.activationScratch }
     var productScratch: Floats { pieces.productScratch }
     /// For the sums of LayerNorm and cross-entropy.
     var rowScratch: Floats { pieces.rowScratch }
@@ -151,10 +149,8 @@ package final class Activations: @unchecked Sendable {
         let storesActivatedGradient = configuration.activation == .causal
         let products = [
             MatrixProduct.multiplyScratch,
-            MatrixProduct.weightGradientScratch(rows: rows, inputs: width),
             MatrixProduct.weightGradientScratch(rows: rows, inputs: hiddenWidth),
         ]
-        let reduction = CausalReduction.scratchCount(length: length)
         return Pieces(
             blocks: blocks, output: stream(configuration.layers), finalNorm: statistics(),
             normalized: narrow(), mixed: narrow(),
@@ -168,7 +164,6 @@ package final class Activations: @unchecked Sendable {
                     activated: storesActivatedGradient ? wide() : plan.reserve(0)) : nil,
             mixerScratch: plan.reserve(
                 backward ? configuration.mixer.scratchCount(length: length) : 0),
-            activationScratch: plan.reserve(backward ? reduction : 0),
             productScratch: plan.reserve(backward ? products.max()! : 0),
             rowScratch: plan.reserve(
                 max(LayerNorm.scratchCount(width: width), CrossEntropy.scratchCount)),

@@ -18,7 +18,7 @@ package final class Arena: @unchecked Sendable {
         let bytes = max(64, count * MemoryLayout<Float>.stride)
         let isLarge = bytes >= Self.hugePageBytes
         guard posix_memalign(&address, isLarge ? Self.hugePageBytes : 64, bytes) == 0, let address
-        else { fatalError("no memory for \(bytes) bytes") }
+        else { fatalError("no memory for \(bytes) bytes, which the plan of the memory had found") }
         if isLarge { madvise(address, bytes, Int32(MADV_HUGEPAGE)) }
         memset(address, 0, bytes)
         floats = address.bindMemory(to: Float.self, capacity: count)

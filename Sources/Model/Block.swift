@@ -99,7 +99,7 @@ extension Pass {
             configuration.activationReduction.backward(
                 outputGradient: gradients.activated, input: block.hidden, into: gradients.hidden,
                 sequences: batch.sequences, length: configuration.blockSize,
-                width: configuration.hiddenWidth, scratch: activations.activationScratch)
+                width: configuration.hiddenWidth, scratch: nil)
             activations.clock.lap(.activation)
         }
     }

@@ -66,6 +66,7 @@ package struct LanguageModel: Sendable {
         _ batch: MicroBatch, weights: UnsafePointer<Float>, panels: PackedWeights,
         activations: Activations, lossScale: Float, gradient: GradientTarget
     ) {
+        precondition(batch.sequences <= activations.sequences, "the micro-batch is too large")
         let pass = Pass(
             model: self, batch: batch, weights: weights, panels: panels, activations: activations,
             dropout: configuration.dropout, gradient: gradient)

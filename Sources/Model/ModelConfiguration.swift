@@ -32,7 +32,7 @@ package struct ModelConfiguration: Equatable, Sendable {
     package var hiddenWidth: Int { 4 * width }
 
     /// The reduction that stands in for GELU: pairwise, whatever the mixer's context is.
-    var activationReduction: CausalReduction {
+    package var activationReduction: CausalReduction {
         CausalReduction(operation: activationOperation, context: .none)
     }
 }

@@ -36,7 +36,7 @@ package enum TokenMixer: Equatable, Sendable {
     /// it; all in panels.
     ///
     /// - Parameters:
-    ///   - state: `decodeStateCount` Floats, zero at position 0; updated.
+    ///   - state: `decodeStateCount` Floats, updated; at position 0 they may hold anything.
     ///   - count: the size of x in Floats, padding included.
     func step(
         _ input: UnsafePointer<Float>, state: UnsafeMutablePointer<Float>, position: Int,
@@ -62,7 +62,7 @@ package enum TokenMixer: Equatable, Sendable {
     /// The Floats of scratch that `backward` needs.
     func scratchCount(length: Int) -> Int {
         switch self {
-        case .causal: CausalReduction.scratchCount(length: length)
+        case .causal(let reduction): reduction.scratchCount(length: length)
         }
     }
 

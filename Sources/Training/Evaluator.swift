@@ -42,7 +42,9 @@ package final class Evaluator: @unchecked Sendable {
         pieces = (0..<ranks).map { rank in
             windows.count * rank / ranks..<windows.count * (rank + 1) / ranks
         }
-        job = { [unowned self] worker in evaluateShare(of: worker) }
+        job = { [unowned self] worker in
+            self.workers.all[worker].clock.count(as: .evaluation) { evaluateShare(of: worker) }
+        }
     }
 
     deinit { losses.deallocate() }

@@ -10,6 +10,7 @@ import Model
 /// one, and no copy.
 package final class GradientFold {
     private let count: Int
+    private let run: Int
     private let arenas: [Arena]
     /// Slot 0 takes the gradient that is computed; slot k > 0 holds a sum of 2^k. Where the whole run is
     /// one sum, it stays in slot 0.
@@ -22,6 +23,7 @@ package final class GradientFold {
     ///   - run: the most gradients that are added.
     package init(count: Int, run: Int) {
         self.count = count
+        self.run = run
         arenas = (0..<Self.arenaCount(run: run)).map { _ in Arena(count: count) }
         slots = arenas.map(\.floats)
     }
@@ -41,6 +43,7 @@ package final class GradientFold {
 
     /// Takes in the gradient that went to `next`.
     package func fold() {
+        precondition(folded < run, "more gradients than this fold was made for")
         defer { folded += 1 }
         guard folded % 2 == 1 else { return }
         var level = 1

@@ -1,4 +1,5 @@
 import Collectives
+import Host
 import Kernels
 import Model
 
@@ -46,6 +47,21 @@ package struct MemoryPlan {
     }
 
     package var bytes: Int { items.reduce(0) { $0 + $1.bytes } }
+
+    /// Refuses what would end in an allocation that fails, or in the kernel's choice of a process to kill.
+    ///
+    /// - Parameter ranks: of this host.
+    /// - Throws: exit code 78.
+    func requireRoom(ranks: Int) throws(Failure) {
+        guard let room = Processor.memoryBytes, ranks * bytes > room else { return }
+        let largest = items.max { $0.bytes < $1.bytes }!
+        throw Failure(
+            .configuration,
+            "\(ranks) rank\(ranks == 1 ? "" : "s") of \(Format.mebibytes(bytes)) on \(hostName()) need "
+                + "more than its \(Format.mebibytes(room)), most of it for \(largest.name); try a smaller "
+                + "--micro-batch-size, fewer --threads, or fewer ranks a host (--dry-run shows all parts)"
+        )
+    }
 
     package var description: String {
         let parts = items.filter { $0.bytes > 0 }.map {

@@ -4,6 +4,9 @@ import Model
 /// Continues a prompt in some texts side by side, with a decode state of constant size: the weights are
 /// read once for all of them, and each text is the one that would come alone.
 package final class TextGenerator {
+    /// The most texts that are worth writing side by side: four full tiles of the matrix product.
+    package static let textsAtOnce = 24
+
     private let decoder: Decoder
     private var sampler: TokenSampler
     /// The latest token of every text.

@@ -28,6 +28,7 @@ package struct TokenSampler {
     ///   - temperature: what logits are divided by; 0 takes the most probable token.
     ///   - topK: how many of the most probable tokens are drawn from.
     package init(vocabulary: Int, temperature: Double, topK: Int, seed: UInt64) {
+        precondition(vocabulary > 0 && topK > 0, "a draw needs something to draw from")
         self.vocabulary = vocabulary
         self.temperature = temperature
         self.topK = temperature > 0 ? min(topK, vocabulary) : 1

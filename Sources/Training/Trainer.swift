@@ -62,10 +62,10 @@ package final class Trainer: @unchecked Sendable {
 
     /// - Parameters:
     ///   - sampler: of batches from the training split.
-    ///   - threads: of this rank.
+    ///   - threads: of this rank; `cores`: where they run.
     package init(
         _ configuration: Configuration, sampler: BatchSampler, threads: Int,
-        communicator: any Communicator
+        cores: [Int32]? = nil, communicator: any Communicator
     ) {
         self.configuration = configuration
         self.communicator = communicator
@@ -86,6 +86,7 @@ package final class Trainer: @unchecked Sendable {
         secondMoments = Arena(count: model.layout.arenaCount)
         workers = Workers(
             model, sequences: configuration.microBatchSize, threads: threads,
+            cores: cores,
             runs: (0..<threads).map { threadDivision.range(of: $0).count })
         rankSum = CanonicalSum(
             over: communicator, count: model.layout.gradientCount,

@@ -56,11 +56,11 @@ extension Verbs {
                 try EvaluationWindows(
                     shard, blockSize: configuration.model.blockSize, limit: windows.limit)
             }
-            let threads = WorkerPlan.threads(
+            let plan = try WorkerPlan(
                 chosen: threads, communicator: communicator, mostUseful: .max)
             let workers = Workers(
-                trained.model, sequences: configuration.microBatchSize, threads: threads,
-                runs: [Int](repeating: 0, count: threads))
+                trained.model, sequences: configuration.microBatchSize, threads: plan.threads,
+                cores: plan.cores, runs: [Int](repeating: 0, count: plan.threads))
             let evaluator = Evaluator(
                 trained.model, weights: trained.weights, workers: workers,
                 communicator: communicator, windows: windows)
@@ -119,7 +119,7 @@ extension Verbs {
         return Double(bytes) / Double(split.count)
     }
 
-    /// Writes texts to standard output as they come.
+    /// Writes texts to standard output: one as it comes, several when each group of them is complete.
     package static func sample(
         checkpoint: String, prompt: String?, promptFile: String?, samples: Int, tokens: Int,
         temperature: Double, topK: Int, seed: UInt64, refusesBeyondBlock: Bool
@@ -127,10 +127,7 @@ extension Verbs {
         try Processor.check()
         let trained = try TrainedModel(checkpoint)
         guard !trained.configuration.model.mixer.leaksFuture else {
-            throw Failure(
-                .configuration,
-                "this model was trained with --context global, which sees the future of a block: "
-                    + "there is no decode step that computes the same; train with --context prefix")
+            throw Failure.cannotDecode
         }
         var text = prompt ?? "\n"
         if let promptFile { text = try MappedFile.text(promptFile) }
@@ -156,8 +153,8 @@ extension Verbs {
         let sampler = TokenSampler(
             vocabulary: trained.tokenizer.vocabularySize, temperature: temperature, topK: topK,
             seed: seed)
-        for first in stride(from: 0, to: samples, by: textsAtOnce) {
-            let texts = min(textsAtOnce, samples - first)
+        for first in stride(from: 0, to: samples, by: TextGenerator.textsAtOnce) {
+            let texts = min(TextGenerator.textsAtOnce, samples - first)
             let generator = TextGenerator(
                 trained.model, weights: trained.weights, sampler: sampler, texts: texts)
             if samples == 1 {
@@ -181,7 +178,14 @@ extension Verbs {
             }
         }
     }
+}
 
-    /// Texts that are written side by side: four full tiles of the matrix product.
-    private static var textsAtOnce: Int { 24 }
+extension Failure {
+    /// Of a model whose `TokenMixer.leaksFuture`.
+    package static var cannotDecode: Failure {
+        Failure(
+            .configuration,
+            "--context global sees the future of a block: there is no decode step that computes the same; "
+                + "train with --context prefix")
+    }
 }

@@ -51,10 +51,11 @@ extension Verbs {
 
         let division = WorkDivision(
             microBatches: configuration.microBatchCount, workers: communicator.size)
-        let threads = WorkerPlan.threads(
+        let workerPlan = try WorkerPlan(
             chosen: configuration.threadsChosen, communicator: communicator,
             mostUseful: division.share)
-        if let warning = WorkerPlan.warning(threads: threads) { console.warn(warning) }
+        let threads = workerPlan.threads
+        if let warning = workerPlan.warning { console.warn(warning) }
         if let imbalance = division.imbalance(threads: threads) { console.warn(imbalance) }
 
         let sampler = try communicator.agree {
@@ -77,8 +78,13 @@ extension Verbs {
                     + "generation, and `sample` will refuse the checkpoint")
         }
         if dryRun { return }
+        let host = communicator.hostNames[communicator.rank]
+        try communicator.agree {
+            try memory.requireRoom(ranks: communicator.hostNames.filter { $0 == host }.count)
+        }
         let trainer = Trainer(
-            configuration, sampler: sampler, threads: threads, communicator: communicator)
+            configuration, sampler: sampler, threads: threads, cores: workerPlan.cores,
+            communicator: communicator)
         let evaluator = Evaluator(
             trainer.model, weights: trainer.weights, workers: trainer.workers,
             communicator: communicator, windows: windows)

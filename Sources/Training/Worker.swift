@@ -32,7 +32,6 @@ package final class Worker: @unchecked Sendable {
         tokens.deallocate()
         targets.deallocate()
     }
-
 }
 
 /// The workers of a rank: a pool of threads, each with its own memory.
@@ -41,11 +40,13 @@ package final class Workers: @unchecked Sendable {
     package let all: [Worker]
 
     /// - Parameters:
-    ///   - threads: how many.
+    ///   - threads: how many; `cores`: where they run.
     ///   - runs: the micro-batches of each thread in a step.
-    package init(_ model: LanguageModel, sequences: Int, threads: Int, runs: [Int]) {
+    package init(
+        _ model: LanguageModel, sequences: Int, threads: Int, cores: [Int32]? = nil, runs: [Int]
+    ) {
         precondition(runs.count == threads, "each thread has its run")
-        let pool = WorkerPool(workers: threads)
+        let pool = WorkerPool(workers: threads, cores: cores)
         let made = UnsafeMutablePointer<Worker?>.allocate(capacity: threads)
         made.initialize(repeating: nil, count: threads)
         nonisolated(unsafe) let slots = made
@@ -55,7 +56,6 @@ package final class Workers: @unchecked Sendable {
         made.deallocate()
         self.pool = pool
     }
-
 }
 
 /// The weights of a rank: the arena that everything is a function of, and its packed form.

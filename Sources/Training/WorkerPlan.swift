@@ -1,30 +1,72 @@
 import Collectives
 import Host
 
-/// How many threads this rank runs.
-enum WorkerPlan {
-    /// The threads of this rank: the chosen number, or its share of the cores that it may use, at most
-    /// as many as have a micro-batch each.
+/// How many threads this rank runs, and on which cores.
+package struct WorkerPlan: Sendable {
+    package let threads: Int
+    /// A core for each thread, where this rank has cores that no other rank on its host may use: then a
+    /// launcher has dealt them out. nil otherwise, and the kernel decides.
+    package let cores: [Int32]?
+    /// What would cost speed, for the user.
+    package let warning: String?
+
+    /// Asks every rank, which all call this, for the cores that it may use.
     ///
-    /// Ranks that a launcher has bound have cores of their own; ranks that it has not share all cores
-    /// of their host.
-    static func threads(
+    /// - Parameters:
+    ///   - chosen: the number of threads, where the user has chosen one; otherwise it is this rank's share
+    ///     of the cores that it may use.
+    ///   - mostUseful: more threads would have nothing to do.
+    /// - Throws: exit code 71 where a rank is lost.
+    init(
         chosen: Int?, communicator: any Communicator, mostUseful: Int
-    ) -> Int {
-        if let chosen { return chosen }
-        let host = communicator.hostNames[communicator.rank]
-        let neighbours = communicator.hostNames.filter { $0 == host }.count
-        let available = Processor.availableCores
-        let isBound = available < Processor.onlineCores
-        let share = isBound ? available : available / neighbours
-        return max(1, min(share, mostUseful))
+    ) throws(Failure) {
+        let own = Self.text(of: Processor.allowedCores)
+        self.init(
+            chosen: chosen, mostUseful: mostUseful, rank: communicator.rank,
+            hosts: communicator.hostNames,
+            allowed: try communicator.allgather(own).map(Self.cores(of:)))
+    }
+
+    /// - Parameters:
+    ///   - hosts: the host of each rank, by rank.
+    ///   - allowed: the cores that each rank may use, ascending.
+    package init(
+        chosen: Int?, mostUseful: Int, rank: Int, hosts: [String], allowed: [[Int32]]
+    ) {
+        let own = allowed[rank]
+        let neighbours = hosts.indices.filter { $0 != rank && hosts[$0] == hosts[rank] }
+        let sharing = neighbours.filter { !Set(allowed[$0]).isDisjoint(with: own) }
+        threads = chosen ?? max(1, min(own.count / (sharing.count + 1), mostUseful))
+        let areDealt = !neighbours.isEmpty && sharing.isEmpty && threads <= own.count
+        cores = areDealt ? Array(own.prefix(threads)) : nil
+        warning = Self.warning(threads: threads, cores: own.count)
     }
 
     /// Says so where threads would share cores, as under `mpirun -n 1 --bind-to core`.
-    static func warning(threads: Int) -> String? {
-        let cores = Processor.availableCores
+    private static func warning(threads: Int, cores: Int) -> String? {
         guard threads > cores else { return nil }
         return "\(threads) threads share \(cores) core\(cores == 1 ? "" : "s"): start mpirun with "
             + "--bind-to none or --map-by slot:PE=\(threads), or pass --threads \(cores)"
+    }
+
+    /// Ascending numbers as `first-last` and commas, for a message that stays short on any machine.
+    package static func text(of cores: [Int32]) -> String {
+        var ranges: [ClosedRange<Int32>] = []
+        for core in cores {
+            if let last = ranges.last, last.upperBound + 1 == core {
+                ranges[ranges.count - 1] = last.lowerBound...core
+            } else {
+                ranges.append(core...core)
+            }
+        }
+        return ranges.map { "\($0.lowerBound)-\($0.upperBound)" }.joined(separator: ",")
+    }
+
+    package static func cores(of text: String) -> [Int32] {
+        text.split(separator: ",").flatMap { range in
+            let bounds = range.split(separator: "-").compactMap { Int32($0) }
+            precondition(bounds.count == 2 && bounds[0] <= bounds[1], "a range of cores")
+            return Array(bounds[0]...bounds[1])
+        }
     }
 }

@@ -8,9 +8,7 @@ import Synchronization
 /// after a short spin sleeps until it is woken, and only where one sleeps does the caller take the
 /// lock. Nothing is allocated after `init`.
 ///
-/// Where a launcher has bound this process to some of the machine's cores, they are this rank's alone,
-/// and each thread but the caller's keeps to one of them. An unbound process shares the machine with
-/// others that count their cores from 0 as well, and is left to the kernel.
+/// Where the cores are given, each thread but the caller's keeps to one of them.
 package final class WorkerPool: @unchecked Sendable {
     package typealias Job = @Sendable (_ worker: Int) -> Void
 
@@ -25,18 +23,19 @@ package final class WorkerPool: @unchecked Sendable {
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var threads: [pthread_t] = []
 
-    /// Some 100 microseconds: longer than the gap between two jobs of a step, shorter than a time slice.
+    /// Some hundred microseconds, more on processors whose pause is long: longer than the gap between two
+    /// jobs of a step, shorter than a time slice.
     private static let spins = 10_000
 
-    package init(workers: Int) {
+    /// - Parameter cores: one for each worker (`WorkerPlan`); nil leaves them to the kernel.
+    package init(workers: Int, cores: [Int32]? = nil) {
         precondition(workers > 0, "a rank has at least one thread")
+        precondition(cores?.count ?? workers == workers, "each worker has a core")
         self.workers = workers
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
-        let cores = Processor.allowedCores
-        let ownsCores = cores.count < Processor.onlineCores && workers <= cores.count
         for worker in 1..<max(1, workers) {
-            threads.append(start(worker, core: ownsCores ? cores[worker] : nil))
+            threads.append(start(worker, core: cores?[worker]))
         }
     }
 

@@ -9,10 +9,10 @@ struct Bench: ParsableCommand {
         abstract: "How fast kernels, steps and decoding are, in parts of what the core can do.",
         usage: "causalgen bench kernels|step|decode|all [PRESET.yaml] [--OPTION VALUE ...]",
         discussion: """
-            kernels  every kernel of a micro-batch on one thread: GFLOP/s or GB/s, share of the \
-            core's peak, each result checked against the reference, a hash of all results
+            kernels  the kernels of a micro-batch on one thread: GFLOP/s or GB/s, share of the core's \
+            peak, parts of each result checked against the reference, a hash of all results
             step     whole optimizer steps on random tokens, and where their time goes
-            decode   tokens a second, one text and 24 side by side, early and late in a text, and the \
+            decode   tokens a second, one text and \(TextGenerator.textsAtOnce) side by side, early and late in a text, and the \
             share of the core's read bandwidth
             all      the three
 
@@ -61,7 +61,11 @@ struct Bench: ParsableCommand {
             throw ValidationError("--vocabulary is \(vocabulary), but must be in 2...65536")
         }
         for text in shape where ProductShape(text) == nil {
-            throw ValidationError("--shape is '\(text)', but must be such as 768x384x1536")
+            throw ValidationError(
+                "--shape is '\(text)', but must be such as 768x384x1536, of matrices up to 1 GiB")
+        }
+        guard shape.isEmpty || subject == "kernels" else {
+            throw ValidationError("--shape goes with 'bench kernels' alone")
         }
     }
 

@@ -25,7 +25,7 @@ import Testing
         let length = x.rows / sequences
         var dx = PanelMatrix(rows: x.rows, width: x.width, repeating: .nan)
         var scratch = [Float](
-            repeating: .nan, count: CausalReduction.scratchCount(length: length))
+            repeating: .nan, count: reduction.scratchCount(length: length))
         reduction.backward(
             outputGradient: dy.elements, input: x.elements, into: &dx.elements,
             sequences: sequences, length: length, width: x.width, scratch: &scratch)

@@ -22,16 +22,7 @@ import Testing
     static let logarithm = Function(
         testDescription: "log", ours: { ElementaryFunctions.log($0) }, yardstick: { log($0) },
         boundUlps: 1, range: 0 ... .infinity)
-    static let hyperbolicTangent = Function(
-        testDescription: "tanh", ours: { ElementaryFunctions.tanh($0) }, yardstick: { tanh($0) },
-        boundUlps: 2.6, range: reals)
-    static let sine = Function(
-        testDescription: "sin", ours: { ElementaryFunctions.sin($0) }, yardstick: { sin($0) },
-        boundUlps: 2, range: -8192...8192)
-    static let cosine = Function(
-        testDescription: "cos", ours: { ElementaryFunctions.cos($0) }, yardstick: { cos($0) },
-        boundUlps: 2, range: -8192...8192)
-    static let all = [exponential, logarithm, hyperbolicTangent, sine, cosine]
+    static let all = [exponential, logarithm]
 
     /// The exact value's distance in units of the last place of the Float nearest to it, where
     /// infinity counts as 2^128; infinite where one of the two is not a number.
@@ -66,16 +57,14 @@ import Testing
         #expect(worst.ulps <= function.boundUlps, "at \(worst.argument)")
     }
 
-    /// The neighbours of every argument at which something changes: a quadrant, a power of two of the
-    /// result, a clamp, overflow, underflow.
+    /// The neighbours of every argument at which something changes: a power of two of the result, a
+    /// clamp, overflow, underflow.
     @Test(arguments: all)
     func staysWithinItsBoundAroundItsSeams(_ function: Function) {
         var seams: [Float] = [
-            3.92, 3.95, 9.02, 9.5, 88.722_84, 89, -87.336_54, -103.278_93, -103.972_08, -104,
-            0.707_106_77, 1.414_213_5, .leastNormalMagnitude, .leastNonzeroMagnitude,
-            .greatestFiniteMagnitude, 8190,
+            88.722_84, 89, -87.336_54, -103.278_93, -103.972_08, -104, 0.707_106_77, 1.414_213_5,
+            .leastNormalMagnitude, .leastNonzeroMagnitude, .greatestFiniteMagnitude,
         ]
-        for multiple in 1...5200 { seams.append(Float(Double(multiple) * .pi / 4)) }
         for half in -300...300 { seams.append(Float((Double(half) + 0.5) / 2 * M_LN2)) }
         for seam in seams + seams.map({ -$0 }) {
             var (below, above) = (seam, seam)
@@ -135,20 +124,6 @@ import Testing
         #expect(Self.logarithm(1).bitPattern == 0)
     }
 
-    @Test func hyperbolicTangentIsOddAndEndsAtOne() {
-        let function = Self.hyperbolicTangent
-        for argument: Float in [10, 1e30, .infinity] {
-            #expect(function(argument) == 1)
-            #expect(function(-argument) == -1)
-        }
-        #expect(function(0).bitPattern == 0)
-        #expect(function(-0.0).bitPattern == (-0.0 as Float).bitPattern)
-        for argument in Samples.normal(200, seed: 4) {
-            #expect(function(-argument) == -function(argument))
-            #expect(abs(function(argument * 4)) <= 1)
-        }
-    }
-
     /// Absolute bounds, over all numbers and finely where anything happens.
     @Test func theNormalDistributionStaysWithinItsBounds() {
         var arguments = stride(from: Float(-15), through: 15, by: 0x1p-14).map { $0 }
@@ -183,24 +158,5 @@ import Testing
         }
         #expect(at(.nan).distribution.isNaN && at(.nan).density.isNaN)
         for x in Samples.normal(200, seed: 5) { #expect(at(x).density == at(-x).density) }
-    }
-
-    @Test(arguments: [sine, cosine])
-    func circularFunctionsStayBounded(_ function: Function) {
-        #expect(function(.infinity).isNaN)
-        #expect(function(-.infinity).isNaN)
-        for exponent in 13...127 {
-            for argument in [Float(sign: .plus, exponent: exponent, significand: 1.7), 1e9] {
-                #expect(abs(function(argument)) <= 1)
-                #expect(abs(function(-argument)) <= 1)
-            }
-        }
-        for argument in stride(from: Float(8192), through: 0x1p18, by: 137.123) {
-            let exact = function.yardstick(Double(argument))
-            #expect(abs(Double(function(argument)) - exact) <= 0x1p-23, "at \(argument)")
-        }
-        #expect(Self.sine(0).bitPattern == 0)
-        #expect(Self.sine(-0.0) == 0)
-        #expect(Self.cosine(0) == 1)
     }
 }
