@@ -63,7 +63,8 @@ let package = Package(
         .testTarget(
             name: "ProgramTests", dependencies: ["causalgen"], swiftSettings: machine),
         .testTarget(
-            name: "TrainingTests", dependencies: ["Training", "Model", "Collectives", "Kernels"],
+            name: "TrainingTests",
+            dependencies: ["Training", "Model", "TokenData", "Collectives", "Kernels", "Host"],
             swiftSettings: machine),
         .testTarget(
             name: "TokenDataTests", dependencies: ["TokenData", "Host", "Kernels"],

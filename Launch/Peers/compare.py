@@ -1,14 +1,17 @@
-"""causalgen beside PyTorch, DistributedDataParallel, torch.compile, JAX, OpenBLAS and MKL on the same
-work. Sides alternate within one run, medians are compared, ratios are quoted: above 1, causalgen is
-faster (or smaller). Called by Launch/compare-peers, whose --help lists the rows.
+"""causalgen beside PyTorch, DistributedDataParallel, torch.compile, JAX, OpenBLAS and MKL on the
+same work. Sides alternate within one run, medians are compared, ratios are quoted: above 1,
+causalgen is faster (or smaller). Called by Launch/compare-peers, whose --help lists the rows.
 """
 
 import argparse
+import contextlib
 import importlib.metadata
 import importlib.util
 import json
+import math
 import os
 import random
+import select
 import shutil
 import subprocess
 import sys
@@ -29,6 +32,57 @@ SHAPES = [
     (768, 128, 128), (16384, 384, 65),
 ]
 GPT2_HEAD = [(1024, 768, 50257)]
+LIMIT = 3600  # seconds for one command or one answer, after which it counts as hung
+NANOGPT_STEPS = 2000  # of nanoGPT's CPU setting
+# Of causalgen with the same setting and the causal activation: on tiny Shakespeare these reach the
+# loss of nanoGPT's 2,000. On another text they may not; the row says so.
+STEPS_TO_NANOGPT_LOSS = 740
+
+
+def tail(text):
+    return " | ".join(text.strip().splitlines()[-3:])
+
+
+def end(process):
+    """Ends what still runs: by SIGTERM, on which mpirun ends its ranks, else by force."""
+    process.terminate()
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+class Server:
+    """A peer in a process of its own that answers lines: see timing.serve_products."""
+
+    def __init__(self, name, words, errors):
+        self.name = name
+        self.errors = errors  # a file: a pipe that nobody reads would fill up
+        with open(errors, "w") as file:
+            self.process = subprocess.Popen(
+                [sys.executable, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                stderr=file, text=True,
+            )  # fmt: skip
+
+    def ask(self, *words):
+        """The answer to one line; says so where there is none."""
+        answer = ""
+        with contextlib.suppress(BrokenPipeError):
+            print(*words, file=self.process.stdin, flush=True)
+            if not select.select([self.process.stdout], [], [], LIMIT)[0]:
+                raise SystemExit(f"compare-peers: peer {self.name} took longer than {LIMIT} s")
+            answer = self.process.stdout.readline()
+        if not answer:
+            raise SystemExit(
+                f"compare-peers: peer {self.name} ended: {tail(self.errors.read_text())}"
+            )
+        return json.loads(answer)
+
+    def end(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        end(self.process)
 
 
 class Comparison:
@@ -41,18 +95,28 @@ class Comparison:
 
     # The sides
 
-    def command(self, words, limit=None):
-        """Runs a command and gives its output; says so where it fails."""
+    def command(self, words, limit=LIMIT):
+        """Runs a command and gives its output; says so where it fails or takes too long."""
         words = [str(word) for word in words]
         if self.options.verbose:
             print("+", " ".join(words), file=sys.stderr, flush=True)
-        result = subprocess.run(
-            words, env=self.environment, cwd=ROOT, capture_output=True, text=True, timeout=limit
-        )
-        if result.returncode != 0:
-            tail = (result.stderr or result.stdout).strip().splitlines()[-3:]
-            raise SystemExit(f"compare-peers: '{' '.join(words)}' failed: {' | '.join(tail)}")
-        return result.stdout
+        process = subprocess.Popen(
+            words, env=self.environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            text=True,
+        )  # fmt: skip
+        try:
+            output, errors = process.communicate(timeout=limit)
+        except subprocess.TimeoutExpired:
+            raise SystemExit(
+                f"compare-peers: '{' '.join(words)}' took longer than {limit} s"
+            ) from None
+        finally:
+            end(process)
+        if process.returncode != 0:
+            raise SystemExit(
+                f"compare-peers: '{' '.join(words)}' failed: {tail(errors or output)}"
+            )
+        return output
 
     def peer(self, script, *words, cores=None):
         prefix = ["taskset", "--cpu-list", cores] if cores else []
@@ -60,20 +124,27 @@ class Comparison:
         output = self.command([*prefix, sys.executable, HERE / script, *arguments])
         return json.loads(output.strip().splitlines()[-1])
 
-    def train(self, setting, steps, ranks=1, threads=1):
-        """Median milliseconds of a step of `causalgen train`, by its own log."""
+    def log(self, *words):
+        """The log of a training run, one line a step. The last step is followed by the evaluation,
+        then its line is written, and only then the checkpoint."""
         self.runs += 1
         name = f"run{self.runs}"
         self.command([
-            ROOT / "Launch/local", "--ranks", ranks, "--threads", threads, *self.shape(setting),
-            "--data", self.data(), "--out-dir", self.directory, "--run-name", name,
-            "--max-steps", steps + 5, "--log-interval", 1, "--eval-interval", 0,
-            "--eval-windows", 1, "--save-interval", 0,
+            *words, "--out-dir", self.directory, "--run-name", name, "--log-interval", 1,
+            "--eval-interval", 0, "--save-interval", 0,
         ])  # fmt: skip
         with open(self.directory / name / "metrics.jsonl") as file:
-            times = [json.loads(line)["perf/step_ms"] for line in file][5:]
+            lines = [json.loads(line) for line in file]
         shutil.rmtree(self.directory / name)
-        return timing.median(times)
+        return lines
+
+    def train(self, setting, steps, ranks=1, threads=1):
+        """Median milliseconds of a step of `causalgen train`, by its own log."""
+        lines = self.log(
+            ROOT / "Launch/local", "--ranks", ranks, "--threads", threads, *self.shape(setting),
+            "--data", self.data(), "--max-steps", steps + 5, "--eval-windows", 1,
+        )  # fmt: skip
+        return timing.median([line["perf/step_ms"] for line in lines[5:]])
 
     def bench(self, subject, *words):
         output = self.command([PROGRAM, "bench", subject, "--json", *words])
@@ -108,12 +179,14 @@ class Comparison:
                 results[name].append(measure())
         return results
 
-    def row(self, name, ours, theirs, unit, more_is_better=False):
-        """The medians of both sides, and that of the ratios of the rounds: what both meet cancels."""
+    def row(self, name, ours, theirs, unit, more_is_better=False, reached=True):
+        """The medians of both sides, and that of the rounds' ratios: what both meet cancels.
+        Where causalgen has not reached what the row is about, there is no ratio to quote."""
         pairs = zip(ours, theirs)
         ratio = timing.median([a / b if more_is_better else b / a for a, b in pairs])
+        shown = f"{ratio:.2f}x" if reached else "-"
         a, b = timing.median(ours), timing.median(theirs)
-        print(f"{name:<58} {a:>10.4g} {b:>10.4g} {unit:<8} {ratio:>6.2f}x", flush=True)
+        print(f"{name:<58} {a:>10.4g} {b:>10.4g} {unit:<8} {shown:>7}", flush=True)
 
     def heading(self, text):
         print(f"\n{text:<58} {'causalgen':>10} {'peer':>10} {'':<8} {'ratio':>7}", flush=True)
@@ -139,9 +212,7 @@ class Comparison:
             if not self.options.quick:
                 sides["compiled 1"] = lambda: self.torch_step(setting, threads=1, compile=True)
                 sides["compiled 2"] = lambda: self.torch_step(setting, threads=2, compile=True)
-                if importlib.util.find_spec("jax"):
-                    sides["jax 1"] = lambda: self.jax_step(setting, "0")
-                    sides["jax 2"] = lambda: self.jax_step(setting, "0,1")
+                sides |= self.jax_sides(setting)
             found = self.alternate(sides)
             self.heading(f"step, {label}")
             for ours, theirs, name in (
@@ -166,47 +237,56 @@ class Comparison:
     def torch_step(self, setting, **more):
         return self.peer("torch_peer.py", "step", self.peer_setting(setting, **more))["ms"]
 
-    def jax_step(self, setting, cores):
-        return self.peer("jax_peer.py", self.peer_setting(setting), cores=cores)["ms"]
+    def jax_sides(self, setting):
+        """JAX on one core and on two, where it is installed and there are as many. It alone is kept
+        on its cores from outside: it has no reliable option for its number of threads."""
+        if not importlib.util.find_spec("jax"):
+            return {}
+        cores = [str(core) for core in sorted(os.sched_getaffinity(0))]
+
+        def ms(count):
+            chosen = ",".join(cores[:count])
+            return self.peer("jax_peer.py", self.peer_setting(setting), cores=chosen)["ms"]
+
+        return {
+            f"jax {count}": (lambda count=count: ms(count))
+            for count in (1, 2) if count <= len(cores)
+        }  # fmt: skip
 
     def products(self):
-        peers = {
-            name: subprocess.Popen(
-                [sys.executable, HERE / script, *words], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, text=True,
-            )  # fmt: skip
-            for name, script, words in (
-                ("OpenBLAS", "numpy_peer.py", []), ("MKL", "torch_peer.py", ["products"])
-            )
-        }  # fmt: skip
+        peers = {}
+        try:
+            for name, script, *words in (
+                ("OpenBLAS", "numpy_peer.py"), ("MKL", "torch_peer.py", "products")
+            ):  # fmt: skip
+                errors = self.directory / f"{name}.errors"
+                peers[name] = Server(name, [HERE / script, *words], errors)
+            self.heading("products on one thread, GFLOP/s")
+            for shape in SHAPES if self.options.quick else SHAPES + GPT2_HEAD:
+                self.product(shape, peers)
+        finally:
+            for peer in peers.values():
+                peer.end()
+
+    def product(self, shape, peers):
+        """The rows of one shape: its three forms against every peer."""
         repetitions = 7
+        text = "x".join(map(str, shape))
 
-        def theirs(name, shape):
-            peer = peers[name]
-            peer.stdin.write(f"{' '.join(map(str, shape))} {repetitions}\n")
-            peer.stdin.flush()
-            return json.loads(peer.stdout.readline())
-
-        def ours(shape):
-            text = "x".join(map(str, shape))
-            table = self.bench("kernels", "--repetitions", str(repetitions), "--shape", text)
+        def ours():
+            table = self.bench("kernels", "--repetitions", repetitions, "--shape", text)
             return {row["kernel"].removeprefix("product "): row for row in table["kernels"]}
 
-        self.heading("products on one thread, GFLOP/s")
-        for shape in SHAPES if self.options.quick else SHAPES + GPT2_HEAD:
-            found = self.alternate({
-                "ours": lambda: ours(shape),
-                **{name: (lambda name=name: theirs(name, shape)) for name in peers},
-            })  # fmt: skip
-            for form in ("forward", "by input", "by weight"):
-                rates = [result[form]["median"] for result in found["ours"]]
-                peak = timing.median([result[form]["% peak"] for result in found["ours"]])
-                for name in peers:
-                    label = f"{'x'.join(map(str, shape))} {form}, {peak:.0f}% of peak; {name}"
-                    self.row(label, rates, [result[form] for result in found[name]], "", True)
-        for peer in peers.values():
-            peer.stdin.close()
-            peer.wait()
+        found = self.alternate({
+            "ours": ours,
+            **{name: (lambda peer=peers[name]: peer.ask(*shape, repetitions)) for name in peers},
+        })  # fmt: skip
+        for form in ("forward", "by input", "by weight"):
+            rates = [result[form]["median"] for result in found["ours"]]
+            peak = timing.median([result[form]["% peak"] for result in found["ours"]])
+            for name in peers:
+                label = f"{text} {form}, {peak:.0f}% of peak; {name}"
+                self.row(label, rates, [result[form] for result in found[name]], "", True)
 
     def decode(self):
         setting = dict(LARGE, mixer="attention", steps=20)
@@ -230,55 +310,56 @@ class Comparison:
         print(f"{shares:.0f}% of the core's read bandwidth; late tokens take {late:.2f} times as long")
 
     def memory(self):
-        """Peak resident memory of a process, MiB, at the second setting with one worker."""
-        def peak(words):
-            process = subprocess.Popen(
-                [str(word) for word in words], env=self.environment, cwd=ROOT,
-                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            )  # fmt: skip
-            _, status, usage = os.wait4(process.pid, 0)
-            if status != 0:
-                raise SystemExit(f"compare-peers: {words} failed: {process.stderr.read()}")
-            return usage.ru_maxrss / 1024
+        """Peak memory of a training process, MiB resident, at the second setting, one worker."""
+        setting = self.peer_setting(LARGE, threads=1)
+        steps = setting["warm_up"] + setting["steps"]
 
-        theirs = json.dumps(self.peer_setting(LARGE, threads=1))
-        bench = [PROGRAM, "bench", "step", *self.shape(LARGE), "--repetitions", 3, "--warm-up", 1]
+        def ours():
+            lines = self.log(
+                PROGRAM, "train", *self.shape(LARGE), "--threads", 1, "--data", self.data(),
+                "--max-steps", steps + 1, "--eval-windows", 1,
+            )  # fmt: skip
+            # Not the last line, which counts the evaluation too; no line counts the checkpoint.
+            return lines[-2]["mem/rss_mb_max_rank"] * 1e6 / 2**20
+
+        found = self.alternate({
+            "ours": ours, "torch": lambda: self.peer("torch_peer.py", "step", setting)["peak_mib"]
+        })  # fmt: skip
         self.heading("peak memory of training, L6 C384 T256 B16, 1 worker")
-        torch = peak([sys.executable, HERE / "torch_peer.py", "step", theirs])
-        self.row("PyTorch 1 thread", [peak(bench)], [torch], "MiB")
+        self.row("1 thread, PyTorch 1 thread", found["ours"], found["torch"], "MiB")
 
     def loss(self):
-        """Seconds to nanoGPT's CPU setting's loss: its own 2,000 steps, and causalgen's 740."""
+        """Seconds to the loss of nanoGPT's CPU setting: its own steps, and causalgen's fewer."""
         if not self.options.text:
             raise SystemExit("compare-peers: the row 'loss' needs --text FILE")
         data = self.directory / "text"
         self.command([PROGRAM, "prepare", "--text", self.options.text, "--out", data])
         setting = dict(
-            SMALL, mixer="attention", steps=2000, threads=2, text=os.path.abspath(self.options.text)
-        )
+            SMALL, mixer="attention", steps=NANOGPT_STEPS, threads=2,
+            text=os.path.abspath(self.options.text),
+        )  # fmt: skip
 
         def ours():
-            self.runs += 1
-            self.command([
+            lines = self.log(
                 ROOT / "Launch/local", "--threads", 2, "--ranks", 1,
                 "Launch/Presets/shakespeare-cpu.yaml", "--activation", "causal", "--data", data,
-                "--out-dir", self.directory, "--run-name", f"run{self.runs}", "--max-steps", 740,
-                "--eval-interval", 0, "--save-interval", 0, "--eval-windows", "all",
-                "--log-interval", 1,
-            ])  # fmt: skip
-            path = self.directory / f"run{self.runs}" / "metrics.jsonl"
-            lines = [json.loads(line) for line in path.read_text().splitlines()]
+                "--max-steps", STEPS_TO_NANOGPT_LOSS, "--eval-windows", "all",
+            )  # fmt: skip
             seconds = sum(line["perf/step_ms"] for line in lines) / 1e3
-            return {"seconds": seconds, "loss": lines[-1]["val/loss"]}
+            return {"seconds": seconds, "loss": lines[-1].get("val/loss", math.inf)}
 
         rounds = self.alternate({
             "ours": ours, "torch": lambda: self.peer("torch_peer.py", "loss", setting)
         })  # fmt: skip
         self.heading("training to nanoGPT's CPU loss, 2 threads")
         losses = {name: timing.median([r["loss"] for r in rounds[name]]) for name in rounds}
+        label = f"{STEPS_TO_NANOGPT_LOSS} steps to {losses['ours']:.3f}; "
+        label += f"{NANOGPT_STEPS:,} steps to {losses['torch']:.3f}"
+        reached = losses["ours"] <= losses["torch"]
         self.row(
-            f"740 steps to {losses['ours']:.3f}; 2,000 steps to {losses['torch']:.3f}",
+            label if reached else f"{label}: NOT REACHED",
             *([r["seconds"] for r in rounds[name]] for name in ("ours", "torch")), "s",
+            reached=reached,
         )  # fmt: skip
 
 
@@ -299,7 +380,7 @@ def main():
     if options.rounds < 1:
         raise SystemExit("compare-peers: --rounds must be at least 1")
     rows = options.rows or [row for row in ROWS if row != "loss" or options.text]
-    # Not by importing them: what this process once had is counted among its children's memory.
+    # Not by importing them, which takes seconds and memory.
     names = [name for name in ("torch", "numpy", "jax") if importlib.util.find_spec(name)]
     versions = [f"{name} {importlib.metadata.version(name)}" for name in names]
     print(f"{', '.join(versions)}; medians of {options.rounds} alternating rounds; "

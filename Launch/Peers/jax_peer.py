@@ -31,12 +31,12 @@ def loss(parameters, tokens, targets):
     return -chosen.mean()
 
 
-def adamw(parameter, gradient, first, second, count, rate=1e-3):
+def adamw(parameter, gradient, first, second, count):
     first = 0.9 * first + 0.1 * gradient
     second = 0.99 * second + 0.01 * gradient**2
     direction = first / (1 - 0.9**count) / (jnp.sqrt(second / (1 - 0.99**count)) + 1e-8)
     decay = 0.1 if parameter.ndim >= 2 else 0.0
-    return parameter - rate * (direction + decay * parameter), first, second
+    return parameter - 1e-3 * (direction + decay * parameter), first, second
 
 
 @jax.jit

@@ -34,19 +34,14 @@ class AttentionMixer(nn.Module):
         return self.c_proj(y.transpose(1, 2).reshape(batch, length, width))
 
 
-class CausalActivation(nn.Module):
-    def forward(self, x):
-        return torch.cat((x[:, :1], torch.maximum(x[:, 1:], x[:, :-1])), dim=1)
-
-
 class Block(nn.Module):
-    def __init__(self, width, heads, mixer, activation):
+    def __init__(self, width, heads, mixer):
         super().__init__()
         self.ln_1 = nn.LayerNorm(width, bias=False)
         self.mixer = CausalMixer(width) if mixer == "causal" else AttentionMixer(width, heads)
         self.ln_2 = nn.LayerNorm(width, bias=False)
         self.c_fc = nn.Linear(width, 4 * width, bias=False)
-        self.activation = nn.GELU() if activation == "gelu" else CausalActivation()
+        self.activation = nn.GELU()
         self.c_proj = nn.Linear(4 * width, width, bias=False)
 
     def forward(self, x):
@@ -57,13 +52,13 @@ class Block(nn.Module):
 class LanguageModel(nn.Module):
     """Token and position embedding, pre-norm blocks, a head tied to the token embedding."""
 
-    def __init__(self, setting, mixer="causal", activation="gelu", vocabulary=65):
+    def __init__(self, setting, mixer, vocabulary=65):
         super().__init__()
         width = setting["width"]
         self.wte = nn.Embedding(vocabulary, width)
         self.wpe = nn.Embedding(setting["length"], width)
         self.blocks = nn.Sequential(
-            *(Block(width, setting["heads"], mixer, activation) for _ in range(setting["layers"]))
+            *(Block(width, setting["heads"], mixer) for _ in range(setting["layers"]))
         )
         self.ln_f = nn.LayerNorm(width, bias=False)
         for parameter in self.parameters():
@@ -81,12 +76,12 @@ class LanguageModel(nn.Module):
         return functional.cross_entropy(self(tokens).flatten(0, 1), targets.flatten())
 
 
-def optimizer(model, rate=1e-3):
+def optimizer(model):
     """AdamW as nanoGPT's: tensors of rank 2 decay."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99))
+    return torch.optim.AdamW(groups, lr=1e-3, betas=(0.9, 0.99))
 
 
 def step(model, loss, adamw):
@@ -96,4 +91,3 @@ def step(model, loss, adamw):
     value.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     adamw.step()
-    return value

@@ -1,4 +1,4 @@
-"""What the peers share: medians, and the rate of something short."""
+"""What the peers share: medians, peak memory, and the rate of something short."""
 
 import json
 import sys
@@ -7,6 +7,12 @@ import time
 
 def median(values):
     return sorted(values)[len(values) // 2]
+
+
+def peak_memory():
+    """MiB that this process has had resident at most, as causalgen's own log counts them."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 1024
 
 
 def gigaflops(form, operations, repetitions):

@@ -35,6 +35,21 @@ import Testing
         return Output(y: y, mean: mean, reciprocalDeviation: reciprocalDeviation)
     }
 
+    /// Once more, from the statistics that `forward` left.
+    static func repeatForward(
+        _ x: PanelMatrix, _ output: Output, _ parameters: Parameters
+    ) -> PanelMatrix {
+        var y = PanelMatrix(rows: x.rows, width: x.width, repeating: .nan)
+        func run(_ bias: UnsafePointer<Float>?) {
+            LayerNorm.repeatForward(
+                x.elements, into: &y.elements, mean: output.mean,
+                reciprocalDeviation: output.reciprocalDeviation, gain: parameters.gain.elements,
+                bias: bias, rows: x.rows, width: x.width)
+        }
+        if let bias = parameters.bias { run(bias.elements) } else { run(nil) }
+        return y
+    }
+
     struct Gradients {
         var input: PanelMatrix
         var gain: PanelMatrix
@@ -76,6 +91,17 @@ import Testing
                 width: width)
             #expect(worstDifference(y.values, expected) < (offset == 0 ? 2e-6 : 2e-5))
             #expect(y.paddingIsZero)
+        }
+    }
+
+    /// `forward` takes 32 rows at a time, its repetition all at once.
+    @Test(arguments: [1, 15, 16, 17, 48], [false, true])
+    func repeatedForwardHasTheBitsOfTheFirst(_ width: Int, _ withBias: Bool) {
+        let parameters = Parameters(width: width, withBias: withBias)
+        for rows in [1, 33, 70] {
+            let x = PanelMatrix(rows: rows, width: width, seed: UInt64(rows))
+            let output = Self.forward(x, parameters)
+            #expect(Self.repeatForward(x, output, parameters).hasBits(of: output.y), "\(rows) rows")
         }
     }
 
@@ -185,8 +211,10 @@ import Testing
         var x = PanelMatrix(rows: 2, width: 10, seed: 61)
         x[0, 3] = .infinity
         let parameters = Parameters(width: 10, withBias: true)
-        let y = Self.forward(x, parameters).y
+        let output = Self.forward(x, parameters)
+        let y = output.y
         #expect(y.paddingIsZero)
+        #expect(Self.repeatForward(x, output, parameters).paddingIsZero)
         #expect(y.values[..<10].allSatisfy { $0.isNaN })
         #expect(y.values[10...].allSatisfy { $0.isFinite })
         let dy = PanelMatrix(rows: 2, width: 10, seed: 62)

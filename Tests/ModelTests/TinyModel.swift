@@ -47,6 +47,12 @@ final class TinyModel {
         }
     }
 
+    /// A decoder of the present weights; it lives no longer than this model.
+    func decoder(sequences: Int) -> Decoder {
+        panels.pack(weights.floats)
+        return Decoder(model, weights: weights.floats, panels: panels, sequences: sequences)
+    }
+
     /// The gradient of the mean loss, the two parts of the tied embedding added.
     func gradient() -> Arena {
         let gradient = Arena(count: model.layout.gradientCount)
