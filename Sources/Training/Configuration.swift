@@ -37,7 +37,13 @@ package struct Configuration: Sendable {
     package var data = ""
     package var outputDirectory = "Checkpoints"
     package var runName = ""
+    /// A checkpoint whose weights a new run starts with.
+    package var initialCheckpoint = ""
+    package var onSaveError = SaveErrorPolicy.continue
+
     package var resume = "auto"
+    /// Whether a resumed run may differ from the interrupted one in what decides its numbers.
+    package var allowsChange = false
 
     package init() {}
 
@@ -62,6 +68,11 @@ package struct Configuration: Sendable {
         return common.json
     }
     package var runDirectory: String { "\(outputDirectory)/\(runName)" }
+}
+
+/// What a periodic save that fails does to the run.
+package enum SaveErrorPolicy: String, CaseIterable, Sendable {
+    case stop, `continue`
 }
 
 /// How many evaluation windows of a split are used: some, evenly spread, or all.

@@ -31,8 +31,12 @@ final class MetricsLog {
         }
         line += "}\n"
         let bytes = Array(line.utf8)
+        let end = lseek(descriptor, 0, SEEK_END)
         guard write(descriptor, bytes, bytes.count) == bytes.count else {
-            throw Failure.system("append to", path)
+            let failure = Failure.system("append to", path)
+            // A part of a line would spoil the next one.
+            ftruncate(descriptor, end)
+            throw failure
         }
     }
 

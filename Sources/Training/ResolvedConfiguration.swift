@@ -68,7 +68,9 @@ package struct ResolvedConfiguration: Sendable {
     private mutating func readEnvironment(_ environment: [String: String]) throws(Failure) {
         let prefix = "CAUSALGEN_"
         for (variable, value) in environment.sorted(by: { $0.key < $1.key })
-        where variable.hasPrefix(prefix) && variable != "CAUSALGEN_MARCH" {
+        where variable.hasPrefix(prefix) && variable != "CAUSALGEN_MARCH"
+            && !variable.hasPrefix("CAUSALGEN_TEST_")
+        {
             let name = variable.dropFirst(prefix.count).lowercased()
             try set(
                 name, value, origin: .environment(variable), exitCode: .configuration,
@@ -176,9 +178,9 @@ extension Configuration {
         }
     }
 
-    /// The chosen values by their snake_case names, in the order of the table.
+    /// The chosen values of the run by their snake_case names, in the order of the table.
     package var values: [(name: String, value: String)] {
-        Setting.all.compactMap { setting in
+        Setting.all.filter { $0.group != .start }.compactMap { setting in
             setting.read(self).map { (setting.name.replacing("-", with: "_"), $0) }
         }
     }

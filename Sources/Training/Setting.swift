@@ -25,6 +25,9 @@ package struct Setting: Sendable {
         case optimizer = "ADAMW"
         case evaluation = "EVALUATION, LOG, SAVE"
         case place = "DATA AND PLACE"
+        /// How this start goes about it: no property of the run, so neither in its configuration file nor in
+        /// its checkpoints.
+        case start = "START"
         case workers = "WORKERS AND SEED"
     }
 
@@ -140,6 +143,15 @@ package struct Setting: Sendable {
         integer(
             "save-interval", \.saveInterval, 0...1_000_000_000, .evaluation,
             "steps between checkpoints; 0: only at the end"),
+        Setting(
+            name: "on-save-error", alias: nil, group: .evaluation,
+            help:
+                "what a save that fails does: stop the run, or continue with a warning; the last save "
+                + "must work",
+            placeholder: "stop|continue", read: { $0.onSaveError.rawValue },
+            write: { (configuration, text) throws(Refusal) in
+                configuration.onSaveError = try choice(text)
+            }),
         integer(
             "keep-last", \.keepLast, 1...1_000_000, .evaluation, "newest checkpoints to keep"),
         integer(
@@ -152,9 +164,17 @@ package struct Setting: Sendable {
             "run-name", \.runName, .place, "name",
             "directory of this run; default the preset's name"),
         text(
-            "resume", \.resume, .place, "auto|last|best|path|never",
+            "init-from", \.initialCheckpoint, .place, "checkpoint",
+            "start a new run with the weights of a checkpoint, at step 0 (fine-tuning)"),
+
+        text(
+            "resume", \.resume, .start, "auto|last|best|path|never",
             "the checkpoint to go on from; auto: the newest that is valid, if there is one; never: "
                 + "refuse a directory that holds checkpoints"),
+        flag(
+            "allow-change", \.allowsChange, .start,
+            "go on although data, tokenizer, batch, micro-batch or seed are not those of the checkpoint"
+        ),
 
         optionalInteger(
             "threads", \.threadsChosen, 1...4096, .workers,

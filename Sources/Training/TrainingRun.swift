@@ -8,18 +8,19 @@ import TokenData
 
 /// A run from its first step to its last: steps, lines of the log, evaluations, checkpoints.
 final class TrainingRun {
-    private let configuration: Configuration
-    private let dataset: TokenDataset
-    private let trainer: Trainer
+    let configuration: Configuration
+    let dataset: TokenDataset
+    let trainer: Trainer
     private let evaluator: Evaluator
-    private let communicator: any Communicator
-    private let console: Console
-    private let directory: CheckpointDirectory
+    let communicator: any Communicator
+    let console: Console
+    let directory: CheckpointDirectory
     /// What checkpoints say; step and history go on.
-    private var checkpoint: Checkpoint
-    private var metrics: MetricsLog?
-    /// The best of the evaluations whose weights are in a checkpoint: what `best` names.
-    private var best: Checkpoint.Record?
+    var checkpoint: Checkpoint
+    /// Rank 0's: the lock of the directory, the log, the checkpoints.
+    var lock: RunLock?
+    var metrics: MetricsLog?
+    var saver: CheckpointSaver?
     private var lastTrainingLoss = Double.nan
     private let plan: RunPlan
     private let peakPerWorker: Double
@@ -46,12 +47,17 @@ final class TrainingRun {
 
     /// Runs to the last step, from wherever the directory's checkpoints allow.
     func run() throws(Failure) {
+        defer {
+            saver?.waitAndWarn()
+            lock?.release()
+        }
         try start()
         var seconds = 0.0
         var stepsTimed = 0
         var clippedSteps = 0
         while trainer.completedSteps < configuration.maxSteps {
             let report = try trainer.step()
+            try saver?.poll()
             lastTrainingLoss = report.loss
             seconds += report.seconds
             stepsTimed += 1
@@ -68,7 +74,7 @@ final class TrainingRun {
                     clipFraction: Double(clippedSteps) / Double(stepsTimed), steps: stepsTimed)
                 (seconds, stepsTimed, clippedSteps) = (0, 0, 0)
             }
-            if isLast || Self.isDue(step, configuration.saveInterval) { try save() }
+            if isLast || Self.isDue(step, configuration.saveInterval) { try save(isLast: isLast) }
         }
         try communicator.barrier()
         let digest = WeightsDigest.hexadecimal(trainer.model.layout, trainer.weights.floats)
@@ -77,122 +83,6 @@ final class TrainingRun {
 
     private static func isDue(_ step: Int, _ interval: Int) -> Bool {
         interval > 0 && step % interval == 0
-    }
-
-    // MARK: Start
-
-    /// Rank 0 finds the checkpoint, reads it and passes it on: only its disk has to hold the run.
-    private func start() throws(Failure) {
-        let isFirst = communicator.rank == 0
-        let resumed: Checkpoint? = try communicator.agree {
-            guard isFirst else { return nil }
-            try PublishedFile.makeDirectory(configuration.runDirectory)
-            return try resume()
-        }
-        var step = resumed?.step ?? 0
-        let result: Result<Void, Failure> = withUnsafeMutableBytes(of: &step) { bytes in
-            Result { () throws(Failure) in try communicator.broadcast(bytes) }
-        }
-        try result.get()
-        if step > 0 {
-            for arena in [trainer.weights.arena, trainer.firstMoments, trainer.secondMoments] {
-                try communicator.broadcast(
-                    UnsafeMutableRawBufferPointer(
-                        UnsafeMutableBufferPointer(start: arena.floats, count: arena.count)))
-            }
-            trainer.completedSteps = step
-            trainer.stateDidChange()
-        } else {
-            trainer.initialize()
-        }
-        if let resumed {
-            checkpoint.created = resumed.created
-            checkpoint.history = resumed.history
-            let hinted = directory.step(hintedBy: "best")
-            best = resumed.history.first { $0.step == hinted }
-        }
-        try communicator.agree {
-            guard isFirst else { return }
-            try PublishedFile.write(
-                configuration.yaml, to: "\(configuration.runDirectory)/config.yaml")
-            metrics = try MetricsLog("\(configuration.runDirectory)/metrics.jsonl", after: step)
-        }
-    }
-
-    /// Reads the checkpoint that `--resume` means into the trainer; nil at step 0.
-    private func resume() throws(Failure) -> Checkpoint? {
-        let reader: CheckpointReader
-        switch configuration.resume {
-        case "never":
-            guard try directory.steps().isEmpty else {
-                throw Failure(
-                    .cannotCreate,
-                    "'\(directory.path)' holds checkpoints, and --resume never leaves them alone; "
-                        + "choose another --run-name, or --resume auto to go on")
-            }
-            return nil
-        case "auto":
-            guard let newest = try directory.newestValid() else { return nil }
-            for line in newest.skipped { console.warn("passed over: \(line)") }
-            reader = newest.reader
-        case "last", "best":
-            reader = try CheckpointReader(try directory.hinted(configuration.resume))
-        default:
-            reader = try CheckpointReader(
-                try CheckpointDirectory.file(named: configuration.resume))
-        }
-        try requireSameRun(reader.checkpoint, reader.path)
-        try reader.readWeights(trainer.model.layout, into: trainer.weights.floats)
-        try reader.readMoments(
-            trainer.model.layout, first: trainer.firstMoments.floats,
-            second: trainer.secondMoments.floats)
-        console.say("resumed from \(reader.path) at step \(reader.checkpoint.step)")
-        return reader.checkpoint
-    }
-
-    /// A resumed run must compute what the interrupted one would have.
-    private func requireSameRun(_ found: Checkpoint, _ path: String) throws(Failure) {
-        let old = try Configuration(json: found.configuration, path: path)
-        var oldModel = old.model
-        oldModel.vocabulary = configuration.model.vocabulary
-        guard oldModel == configuration.model else {
-            let names = Setting.all.filter {
-                $0.group == .model && $0.read(old) != $0.read(configuration)
-            }.map {
-                "--\($0.name) \($0.read(old) ?? "") there, \($0.read(configuration) ?? "") here"
-            }
-            throw Failure(
-                .damaged,
-                "'\(path)' is of another model (\(names.joined(separator: "; "))); give the same "
-                    + "options, or start anew with another --run-name")
-        }
-        var differences: [String] = []
-        if found.dataSHA256 != dataset.sha256.hexadecimal { differences.append("the data") }
-        if found.tokenizer != dataset.tokenizer.json { differences.append("the tokenizer") }
-        if old.batchSize != configuration.batchSize { differences.append("--batch-size") }
-        if old.microBatchSize != configuration.microBatchSize {
-            differences.append("--micro-batch-size")
-        }
-        if old.seed != configuration.seed { differences.append("--seed") }
-        guard differences.isEmpty else {
-            throw Failure(
-                .damaged,
-                "'\(path)' was made with another \(differences.joined(separator: ", ")), so going on "
-                    + "would not be the same run; give the same, or choose another --run-name")
-        }
-        let changed = Setting.all.filter {
-            ![.place, .workers, .model].contains($0.group) && $0.read(old) != $0.read(configuration)
-        }.map {
-            "--\($0.name) \($0.read(old) ?? "default") -> \($0.read(configuration) ?? "default")"
-        }
-        if !changed.isEmpty {
-            console.warn("changed since '\(path)': \(changed.joined(separator: ", "))")
-        }
-        guard found.step <= configuration.maxSteps else {
-            throw Failure(
-                .configuration,
-                "'\(path)' is at step \(found.step), beyond --max-steps \(configuration.maxSteps)")
-        }
     }
 
     // MARK: Along the way
@@ -247,30 +137,21 @@ final class TrainingRun {
             values.append(("val/loss", validation.loss))
             values.append(("val/ppl", ElementaryFunctions.exp(validation.loss)))
         }
-        try metrics?.append(step: step, values)
+        do throws(Failure) {
+            try metrics?.append(step: step, values)
+        } catch {
+            console.warn("\(error.message); the line is lost, and training goes on")
+        }
     }
 
-    private func save() throws(Failure) {
+    /// Only rank 0 saves; the others hear of it where the last save fails.
+    private func save(isLast: Bool) throws(Failure) {
         checkpoint.step = trainer.completedSteps
         checkpoint.tokensSeen = trainer.completedSteps * configuration.tokensPerStep
-        let isFirst = communicator.rank == 0
-        try communicator.agree {
-            guard isFirst else { return }
-            try checkpoint.write(
-                trainer.model.layout, weights: trainer.weights.floats,
-                firstMoments: trainer.firstMoments.floats,
-                secondMoments: trainer.secondMoments.floats,
-                to: directory.path(ofStep: trainer.completedSteps))
-            try directory.point("last", toStep: trainer.completedSteps)
-            if let record = checkpoint.history.last, record.step == trainer.completedSteps,
-                record.validationLoss < best?.validationLoss ?? .infinity
-            {
-                try directory.point("best", toStep: record.step)
-                best = record
-            }
-            try directory.retain(
-                keepLast: configuration.keepLast, keepEvery: configuration.keepEvery,
-                best: best?.step)
+        guard isLast else {
+            try saver?.save(checkpoint, trainer)
+            return
         }
+        try communicator.agree { try saver?.saveLast(checkpoint, trainer) }
     }
 }

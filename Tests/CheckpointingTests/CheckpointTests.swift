@@ -6,31 +6,19 @@ import Testing
 
 @Suite final class CheckpointTests {
     let directory = NSTemporaryDirectory() + "causalgen-\(UUID().uuidString)"
-    let layout: ParameterLayout
-    let weights: Arena
-    let checkpoint = Checkpoint(
-        created: "2026-01-01T00:00:00Z", producer: "test", step: 7, tokensSeen: 70,
-        configuration: "{\"n_layer\":1}" + String(repeating: " ", count: 100_000), tokenizer: "{}",
-        dataSHA256: String(repeating: "0", count: 64), trainingTokens: 9, validationTokens: 1,
-        seed: .max, history: [.init(step: 7, trainingLoss: 1.5, validationLoss: 2.5)])
+    /// Longer than an attribute of HDF5 may be.
+    let sample = SampleCheckpoint(configurationBytes: 100_000)
+    var layout: ParameterLayout { sample.layout }
+    var weights: Arena { sample.weights }
+    var checkpoint: Checkpoint { sample.facts(step: 7) }
 
-    init() throws {
-        var configuration = ModelConfiguration()
-        (configuration.layers, configuration.width, configuration.heads) = (1, 10, 2)
-        (configuration.blockSize, configuration.vocabulary) = (3, 5)
-        layout = ParameterLayout(configuration)
-        weights = Arena(count: layout.arenaCount)
-        layout.initialize(weights.floats, seed: 1)
-        try PublishedFile.makeDirectory(directory)
-    }
+    init() throws { try PublishedFile.makeDirectory(directory) }
 
     deinit { try? FileManager.default.removeItem(atPath: directory) }
 
     private func write(_ name: String) throws -> String {
         let path = "\(directory)/\(name)"
-        try checkpoint.write(
-            layout, weights: weights.floats, firstMoments: weights.floats,
-            secondMoments: weights.floats, to: path)
+        try sample.image(step: 7).publish(at: path)
         return path
     }
 

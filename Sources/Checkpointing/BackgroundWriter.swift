@@ -1,0 +1,66 @@
+import Foundation
+import Host
+import Synchronization
+
+/// A thread that writes checkpoints while training goes on, at most one at a time.
+///
+/// States: idle → writing (`start`) → ended, well or with a failure → idle (`finished` or `wait`). A
+/// failure is handed over exactly once.
+package final class BackgroundWriter: Sendable {
+    private enum State {
+        case idle
+        case writing
+        case ended(Result<Void, Failure>)
+    }
+
+    private let state = Mutex(State.idle)
+    /// Raised once for every writing that ends, lowered by whoever takes its result.
+    private let ended = DispatchSemaphore(value: 0)
+
+    package init() {}
+
+    /// Whether nothing is being written and no result waits to be taken.
+    package var isIdle: Bool {
+        state.withLock { if case .idle = $0 { true } else { false } }
+    }
+
+    /// Does `work` on the thread.
+    ///
+    /// - Precondition: idle.
+    package func start(_ work: @escaping @Sendable () throws(Failure) -> Void) {
+        state.withLock { state in
+            guard case .idle = state else { preconditionFailure("one checkpoint at a time") }
+            state = .writing
+        }
+        let thread = Thread { [self] in
+            let result = Result { () throws(Failure) in try work() }
+            state.withLock { $0 = .ended(result) }
+            ended.signal()
+        }
+        thread.name = "checkpoint"
+        thread.start()
+    }
+
+    /// The result of what has ended meanwhile; nil where nothing has.
+    package func finished() -> Result<Void, Failure>? {
+        guard !isIdle, ended.wait(timeout: .now()) == .success else { return nil }
+        return take()
+    }
+
+    /// Waits for what is being written; nil where nothing is.
+    package func wait() -> Result<Void, Failure>? {
+        guard !isIdle else { return nil }
+        ended.wait()
+        return take()
+    }
+
+    private func take() -> Result<Void, Failure> {
+        state.withLock { state in
+            guard case .ended(let result) = state else {
+                preconditionFailure("a result is there once it was signalled")
+            }
+            state = .idle
+            return result
+        }
+    }
+}

@@ -1,0 +1,98 @@
+import Checkpointing
+import Host
+import Model
+
+/// Saves a run's checkpoints on rank 0 without stopping it: a save holds up training for as long as the
+/// state takes to be copied, and a thread writes the copy.
+///
+/// A save that fails is reported at the next step boundary. Unless `--on-save-error stop` says otherwise,
+/// training goes on with a warning, and the next save is the next attempt; the last one must work.
+final class CheckpointSaver {
+    private let directory: CheckpointDirectory
+    private let retention: CheckpointDirectory.Retention
+    private let stopsOnError: Bool
+    private let warn: (String) -> Void
+    private let writer = BackgroundWriter()
+    /// The best of the evaluations whose weights are in a checkpoint: what `best` names.
+    private var best: Checkpoint.Record?
+    /// What the writer is at: the step, and its evaluation where that is the best so far.
+    private var writing: (step: Int, record: Checkpoint.Record?)?
+
+    /// - Parameter best: what the directory's `best` names.
+    init(
+        _ configuration: Configuration, directory: CheckpointDirectory, best: Checkpoint.Record?,
+        warn: @escaping (String) -> Void
+    ) {
+        self.directory = directory
+        retention = .init(keepLast: configuration.keepLast, keepEvery: configuration.keepEvery)
+        stopsOnError = configuration.onSaveError == .stop
+        self.best = best
+        self.warn = warn
+    }
+
+    /// To be called at every step boundary: says what became of the save before.
+    ///
+    /// - Throws: a save's failure, where that is to stop the run.
+    func poll() throws(Failure) {
+        if let result = writer.finished() { try settle(result) }
+    }
+
+    /// Copies the state and lets it be written; waits for the save before, if that is still at it.
+    ///
+    /// - Throws: as `poll`.
+    func save(_ checkpoint: Checkpoint, _ trainer: Trainer) throws(Failure) {
+        if let result = writer.wait() { try settle(result) }
+        do throws(Failure) {
+            try start(checkpoint, trainer)
+        } catch {
+            writing = (checkpoint.step, nil)
+            try settle(.failure(error))
+        }
+    }
+
+    /// Saves the end of the run and waits for it.
+    ///
+    /// - Throws: this save's failure, whatever the policy.
+    func saveLast(_ checkpoint: Checkpoint, _ trainer: Trainer) throws(Failure) {
+        if let result = writer.wait() { try settle(result) }
+        try start(checkpoint, trainer)
+        try writer.wait()?.get()
+    }
+
+    /// Waits for what is being written, where a run ends early for another reason.
+    func waitAndWarn() {
+        guard case .failure(let failure) = writer.wait() else { return }
+        warn(failure.message)
+    }
+
+    private func start(_ checkpoint: Checkpoint, _ trainer: Trainer) throws(Failure) {
+        let image = try checkpoint.image(
+            trainer.model.layout, weights: trainer.weights.floats,
+            firstMoments: trainer.firstMoments.floats, secondMoments: trainer.secondMoments.floats)
+        var record = checkpoint.history.last
+        if record?.step != checkpoint.step
+            || !(record?.validationLoss ?? .nan < best?.validationLoss ?? .infinity)
+        {
+            record = nil
+        }
+        writing = (checkpoint.step, record)
+        let (directory, retention, isBest) = (directory, retention, record != nil)
+        writer.start { () throws(Failure) in
+            try directory.save(image, isBest: isBest, retention: retention)
+        }
+    }
+
+    private func settle(_ result: Result<Void, Failure>) throws(Failure) {
+        let writing = self.writing
+        self.writing = nil
+        switch result {
+        case .success: best = writing?.record ?? best
+        case .failure(let failure):
+            guard !stopsOnError else { throw failure }
+            warn(
+                "the checkpoint of step \(writing?.step ?? 0) was not saved: \(failure.message); "
+                    + "training goes on and tries again at the next save (--on-save-error stop "
+                    + "would end it)")
+        }
+    }
+}

@@ -1,0 +1,211 @@
+import Checkpointing
+import Collectives
+import Host
+import Model
+
+/// How a run begins: alone in its directory, with the weights of step 0, of another run, or of the
+/// checkpoint it goes on from.
+extension TrainingRun {
+    /// Rank 0 finds the checkpoint, reads it and passes it on: only its disk has to hold the run.
+    func start() throws(Failure) {
+        let isFirst = communicator.rank == 0
+        let resumed: Checkpoint? = try communicator.agree {
+            guard isFirst else { return nil }
+            try PublishedFile.makeDirectory(directory.path)
+            lock = try RunLock(directory.path) { console.warn($0) }
+            PublishedFile.removeTemporaries(in: directory.path)
+            let resumed = try resume()
+            if resumed == nil { try takeInitialWeights() }
+            if resumed?.step ?? 0 < configuration.maxSteps { try requireRoom() }
+            return resumed
+        }
+        let origin = try shared(resumed?.step ?? 0)
+        if origin > 0 {
+            for arena in [trainer.weights.arena, trainer.firstMoments, trainer.secondMoments] {
+                try broadcast(arena)
+            }
+            trainer.completedSteps = origin
+            trainer.stateDidChange()
+        } else if !configuration.initialCheckpoint.isEmpty {
+            try broadcast(trainer.weights.arena)
+            trainer.stateDidChange()
+        } else {
+            trainer.initialize()
+        }
+        guard isFirst else {
+            try communicator.agree {}
+            return
+        }
+        var best: Checkpoint.Record?
+        if let resumed {
+            checkpoint.created = resumed.created
+            checkpoint.history = resumed.history
+            let hinted = directory.step(hintedBy: "best")
+            best = resumed.history.first { $0.step == hinted }
+        }
+        saver = CheckpointSaver(
+            configuration, directory: directory, best: best, warn: { [console] in console.warn($0) }
+        )
+        try communicator.agree {
+            try PublishedFile.write(configuration.yaml, to: "\(directory.path)/config.yaml")
+            metrics = try MetricsLog("\(directory.path)/metrics.jsonl", after: origin)
+        }
+    }
+
+    /// Rank 0's number, on every rank.
+    private func shared(_ number: Int) throws(Failure) -> Int {
+        var number = number
+        let result: Result<Void, Failure> = withUnsafeMutableBytes(of: &number) { bytes in
+            Result { () throws(Failure) in try communicator.broadcast(bytes) }
+        }
+        try result.get()
+        return number
+    }
+
+    private func broadcast(_ arena: Arena) throws(Failure) {
+        try communicator.broadcast(
+            UnsafeMutableRawBufferPointer(
+                UnsafeMutableBufferPointer(start: arena.floats, count: arena.count)))
+    }
+
+    /// A run whose first checkpoint has no room is better not begun.
+    private func requireRoom() throws(Failure) {
+        let needed = checkpoint.expectedBytes(trainer.model.layout)
+        guard let free = PublishedFile.freeBytes(at: directory.path), free < needed else { return }
+        throw Failure(
+            .inputOutput,
+            "a checkpoint needs \(needed) bytes in '\(directory.path)', and \(free) are free there; make "
+                + "room, or choose an --out-dir on another file system")
+    }
+
+    // MARK: Going on
+
+    /// Reads the checkpoint that `--resume` means into the trainer; nil at step 0.
+    private func resume() throws(Failure) -> Checkpoint? {
+        let reader: CheckpointReader
+        switch configuration.resume {
+        case "never":
+            guard try directory.steps().isEmpty else {
+                throw Failure(
+                    .cannotCreate,
+                    "'\(directory.path)' holds checkpoints, and --resume never leaves them alone; "
+                        + "choose another --run-name, or --resume auto to go on")
+            }
+            return nil
+        case "auto":
+            guard let newest = try directory.newestValid() else { return nil }
+            for line in newest.skipped { console.warn("passed over: \(line)") }
+            let step = newest.reader.checkpoint.step
+            if newest.newestStep > step {
+                console.warn(
+                    "going on from step \(step): up to \(newest.newestStep - step) steps, "
+                        + "\(step + 1) to \(newest.newestStep), are computed again")
+            }
+            reader = newest.reader
+        case "last", "best":
+            reader = try CheckpointReader(try directory.hinted(configuration.resume))
+        default:
+            reader = try CheckpointReader(
+                try CheckpointDirectory.file(named: configuration.resume))
+        }
+        let changed = try requireSameRun(reader.checkpoint, reader.path)
+        try requireNothingLost(from: reader.checkpoint.step, changed: changed)
+        try reader.readWeights(trainer.model.layout, into: trainer.weights.floats)
+        try reader.readMoments(
+            trainer.model.layout, first: trainer.firstMoments.floats,
+            second: trainer.secondMoments.floats)
+        console.say("resumed from \(reader.path) at step \(reader.checkpoint.step)")
+        return reader.checkpoint
+    }
+
+    /// A resumed run must compute what the interrupted one would have.
+    ///
+    /// - Returns: the settings that differ and may.
+    /// - Throws: exit code 65 for another model, or for what only `--allow-change` lets pass; 78.
+    private func requireSameRun(_ found: Checkpoint, _ path: String) throws(Failure) -> [String] {
+        let old = try Configuration(json: found.configuration, path: path)
+        try requireSameModel(old, path)
+        var differences: [String] = []
+        if found.dataSHA256 != dataset.sha256.hexadecimal { differences.append("the data") }
+        if found.tokenizer != dataset.tokenizer.json { differences.append("the tokenizer") }
+        if old.batchSize != configuration.batchSize { differences.append("--batch-size") }
+        if old.microBatchSize != configuration.microBatchSize {
+            differences.append("--micro-batch-size")
+        }
+        if old.seed != configuration.seed { differences.append("--seed") }
+        guard differences.isEmpty || configuration.allowsChange else {
+            throw Failure(
+                .damaged,
+                "'\(path)' was made with another \(differences.joined(separator: ", ")), so going on "
+                    + "would not be the same run; give the same, choose another --run-name, or say "
+                    + "--allow-change")
+        }
+        if !differences.isEmpty {
+            console.warn(
+                "--allow-change: not the run of '\(path)' any more, which had another "
+                    + differences.joined(separator: ", "))
+        }
+        let changed = Setting.all.filter {
+            ![.place, .workers, .model, .start].contains($0.group)
+                && $0.read(old) != $0.read(configuration)
+        }.map {
+            "--\($0.name) \($0.read(old) ?? "default") -> \($0.read(configuration) ?? "default")"
+        }
+        if !changed.isEmpty {
+            console.warn("changed since '\(path)': \(changed.joined(separator: ", "))")
+        }
+        guard found.step <= configuration.maxSteps else {
+            throw Failure(
+                .configuration,
+                "'\(path)' is at step \(found.step), beyond --max-steps \(configuration.maxSteps)")
+        }
+        return differences + changed
+    }
+
+    private func requireSameModel(_ old: Configuration, _ path: String) throws(Failure) {
+        var oldModel = old.model
+        oldModel.vocabulary = configuration.model.vocabulary
+        guard oldModel != configuration.model else { return }
+        let names = Setting.all.filter {
+            $0.group == .model && $0.read(old) != $0.read(configuration)
+        }.map {
+            "--\($0.name) \($0.read(old) ?? "") there, \($0.read(configuration) ?? "") here"
+        }
+        throw Failure(
+            .damaged,
+            "'\(path)' is of another model (\(names.joined(separator: "; "))); give the same "
+                + "options, or start anew with another --run-name")
+    }
+
+    /// From an older checkpoint the same run gives the newer files' bytes again; another run would
+    /// overwrite them.
+    private func requireNothingLost(from step: Int, changed: [String]) throws(Failure) {
+        let newer = try directory.steps().filter { $0 > step && directory.isValid($0) }
+        guard !newer.isEmpty, !changed.isEmpty else { return }
+        throw Failure(
+            .cannotCreate,
+            "going on from step \(step) with \(changed.joined(separator: ", ")) would overwrite "
+                + "'\(directory.path(ofStep: newer[0]))'; choose another --run-name, and --resume PATH"
+        )
+    }
+
+    // MARK: Beginning with other weights
+
+    /// Reads the weights that `--init-from` means.
+    private func takeInitialWeights() throws(Failure) {
+        guard !configuration.initialCheckpoint.isEmpty else { return }
+        let reader = try CheckpointReader(
+            try CheckpointDirectory.file(named: configuration.initialCheckpoint))
+        let found = reader.checkpoint
+        try requireSameModel(
+            try Configuration(json: found.configuration, path: reader.path), reader.path)
+        guard found.tokenizer == dataset.tokenizer.json else {
+            throw Failure(
+                .damaged,
+                "'\(reader.path)' was made with another tokenizer than '\(dataset.directory)', so its "
+                    + "tokens mean something else; give --data with the same characters")
+        }
+        try reader.readWeights(trainer.model.layout, into: trainer.weights.floats)
+        console.say("weights from \(reader.path), of its step \(found.step)")
+    }
+}
