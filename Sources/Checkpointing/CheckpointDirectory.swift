@@ -52,6 +52,11 @@ package final class CheckpointDirectory: Sendable {
             let candidate = path(ofStep: step)
             do throws(Failure) {
                 let reader = try CheckpointReader(candidate)
+                guard reader.checkpoint.step == step else {
+                    throw Failure(
+                        .damaged,
+                        "'\(candidate)' holds step \(reader.checkpoint.step): it was renamed")
+                }
                 _ = valid.withLock { $0.insert(step) }
                 return Resumption(reader: reader, skipped: skipped, newestStep: steps[0])
             } catch {
@@ -74,8 +79,7 @@ package final class CheckpointDirectory: Sendable {
         let text = try MappedFile.text("\(path)/\(hint)")
         let name = text.trimmingCharacters(in: .whitespacesAndNewlines)
         let target = "\(path)/\(name)"
-        guard !name.contains("/"), !name.isEmpty, FileManager.default.fileExists(atPath: target)
-        else {
+        guard Self.step(ofName: name) != nil, FileManager.default.fileExists(atPath: target) else {
             throw Failure(
                 .missingInput,
                 "'\(path)/\(hint)' names '\(name)', which is not there; --resume auto "

@@ -26,15 +26,18 @@ package final class RunLock: Sendable {
         package var description: String { "pid \(pid) on \(host), since \(start)" }
     }
 
-    /// How often the owner's number rises, and how long another host waits to see it rise.
+    /// How often the owner's number rises.
     private static let heartbeatSeconds: UInt32 = 5
-    private static let patienceSeconds = 12
 
     /// Locks a run's directory.
     ///
-    /// - Parameter say: told of an owner that is gone, and of waiting.
+    /// - Parameters:
+    ///   - patienceSeconds: how long an owner on another host is given to show a heartbeat.
+    ///   - say: told of an owner that is gone, and of waiting.
     /// - Throws: exit code 73 where another job has it, with its host, pid and start; 77, 74.
-    package init(_ directory: String, say: (String) -> Void) throws(Failure) {
+    package init(
+        _ directory: String, patienceSeconds: Int = 12, say: (String) -> Void
+    ) throws(Failure) {
         path = "\(directory)/lock"
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
         guard descriptor >= 0 else { throw Failure.system("create", path, creating: true) }
@@ -45,8 +48,9 @@ package final class RunLock: Sendable {
                 if previous.host != owner.host || !isExclusive {
                     say(
                         "'\(path)' names \(previous.description); looking for "
-                            + "\(Self.patienceSeconds) s whether it lives")
-                    try Self.waitForHeartbeat(descriptor, path, of: previous)
+                            + "\(patienceSeconds) s whether it lives")
+                    try Self.waitForHeartbeat(
+                        descriptor, path, of: previous, seconds: patienceSeconds)
                 }
                 say("'\(path)' was left by \(previous.description), which is gone: taken over")
             }
@@ -75,7 +79,15 @@ package final class RunLock: Sendable {
         while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
             switch errno {
             case EINTR: continue
-            case EWOULDBLOCK: throw taken(path, read(descriptor)?.owner)
+            case EWOULDBLOCK where Mutation.ignoreLock.isActive: return true
+            case EWOULDBLOCK:
+                // Who has just got the lock needs a moment to write its name.
+                var owner = read(descriptor)?.owner
+                for _ in 0..<100 where owner == nil {
+                    usleep(10_000)
+                    owner = read(descriptor)?.owner
+                }
+                throw taken(path, owner)
             default: return false
             }
         }
@@ -113,10 +125,10 @@ package final class RunLock: Sendable {
 
     /// - Throws: exit code 73 where the number rises.
     private static func waitForHeartbeat(
-        _ descriptor: Int32, _ path: String, of owner: Owner
+        _ descriptor: Int32, _ path: String, of owner: Owner, seconds: Int
     ) throws(Failure) {
         let first = read(descriptor)?.beat
-        for _ in 0..<2 * patienceSeconds {
+        for _ in 0..<2 * seconds {
             usleep(500_000)
             guard let now = read(descriptor) else { return }
             if now.beat != first || now.owner != owner { throw taken(path, now.owner) }

@@ -37,7 +37,9 @@ enum UserBlock {
                 file, "should have \(expected) bytes of image and has \(bytes.count - count)")
         }
         let image = UnsafeRawBufferPointer(rebasing: bytes[count...])
-        guard bytes[..<count].elementsEqual(make(for: image)) else {
+        guard
+            bytes[..<count].elementsEqual(make(for: image)) || Mutation.trustCheckpoints.isActive
+        else {
             throw damage(file, "is damaged: its SHA-256 does not match its bytes")
         }
     }

@@ -7,6 +7,11 @@ package struct Console: Sendable {
 
     package init(_ communicator: any Communicator) { isSpeaker = communicator.rank == 0 }
 
+    private init(isSpeaker: Bool) { self.isSpeaker = isSpeaker }
+
+    /// One that says nothing.
+    static let silent = Console(isSpeaker: false)
+
     package func say(_ line: String) {
         if isSpeaker { Console.write(line + "\n", to: STDOUT_FILENO) }
     }

@@ -111,9 +111,11 @@ extension TrainingRun {
         let changed = try requireSameRun(reader.checkpoint, reader.path)
         try requireNothingLost(from: reader.checkpoint.step, changed: changed)
         try reader.readWeights(trainer.model.layout, into: trainer.weights.floats)
-        try reader.readMoments(
-            trainer.model.layout, first: trainer.firstMoments.floats,
-            second: trainer.secondMoments.floats)
+        if !Mutation.forgetMoments.isActive {
+            try reader.readMoments(
+                trainer.model.layout, first: trainer.firstMoments.floats,
+                second: trainer.secondMoments.floats)
+        }
         console.say("resumed from \(reader.path) at step \(reader.checkpoint.step)")
         return reader.checkpoint
     }

@@ -33,11 +33,22 @@ extension Verbs {
             try Processor.check()
             return try ResolvedConfiguration(arguments: words, environment: environment)
         }
-        var configuration = resolved.configuration
         if printsConfiguration {
             console.say(resolved.table)
             return
         }
+        try makeRun(resolved.configuration, dryRun: dryRun, console: console, communicator)?.run()
+    }
+
+    /// Finds and checks what a run takes from outside, compares it between the ranks, and says what the run
+    /// will take.
+    ///
+    /// - Returns: the run, ready to start; nil after a dry run.
+    static func makeRun(
+        _ configuration: Configuration, dryRun: Bool, console: Console,
+        _ communicator: any Communicator
+    ) throws(Failure) -> TrainingRun? {
+        var configuration = configuration
         let dataset = try communicator.agree {
             guard !configuration.data.isEmpty else {
                 throw Failure(
@@ -77,7 +88,7 @@ extension Verbs {
                 "--context global lets every position see the future: its losses say nothing about "
                     + "generation, and `sample` will refuse the checkpoint")
         }
-        if dryRun { return }
+        if dryRun { return nil }
         let host = communicator.hostNames[communicator.rank]
         try communicator.agree {
             try memory.requireRoom(ranks: communicator.hostNames.filter { $0 == host }.count)
@@ -88,9 +99,8 @@ extension Verbs {
         let evaluator = Evaluator(
             trainer.model, weights: trainer.weights, workers: trainer.workers,
             communicator: communicator, windows: windows)
-        let run = TrainingRun(
+        return TrainingRun(
             configuration, dataset: dataset, trainer: trainer, evaluator: evaluator,
             communicator: communicator, console: console)
-        try run.run()
     }
 }

@@ -20,7 +20,9 @@ struct Causalgen: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Prepare.self, Train.self, Eval.self, Sample.self, Plot.self, Bench.self,
+            Prepare.self, Train.self, Eval.self, Sample.self, Plot.self, Bench.self, Inspect.self,
+            Compare.self,
+            VerifyResume.self,
         ])
 
     static func main() {

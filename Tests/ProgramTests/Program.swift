@@ -15,30 +15,82 @@ struct Program {
     /// Runs the program, on that many ranks of mpirun where it is more than none.
     static func run(_ words: [String], ranks: Int = 0, _ variables: [String: String] = [:]) throws
         -> Result
-    {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    { try start(words, ranks: ranks, variables).wait() }
+
+    /// Starts the program and does not wait for it.
+    static func start(
+        _ words: [String], ranks: Int = 0, _ variables: [String: String] = [:]
+    ) throws -> Running {
         let launcher =
             ranks > 0
             ? [
                 "mpirun", "-n", "\(ranks)", "--oversubscribe", "--bind-to", "none", "--timeout",
                 "60",
             ] : []
-        process.arguments = launcher + [path] + words
-        process.environment = ProcessInfo.processInfo.environment.merging(variables) { $1 }
-            .merging(["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"]) { $1 }
-        // Files, for either stream may be longer than a pipe holds.
-        let base = NSTemporaryDirectory() + "causalgen-program-\(UUID().uuidString)"
-        let paths = [base + ".out", base + ".err"]
-        for path in paths { _ = FileManager.default.createFile(atPath: path, contents: nil) }
-        defer { for path in paths { try? FileManager.default.removeItem(atPath: path) } }
-        process.standardOutput = FileHandle(forWritingAtPath: paths[0])
-        process.standardError = FileHandle(forWritingAtPath: paths[1])
-        process.standardInput = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
-        let texts = try paths.map { try String(contentsOfFile: $0, encoding: .utf8) }
-        return Result(exitCode: process.terminationStatus, output: texts[0], errors: texts[1])
+        return try Running(launcher + [path] + words, variables)
+    }
+
+    /// The processes of the program, not those of its launcher, whose words contain a text.
+    static func processes(of text: String) -> [pid_t] {
+        let numbers = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
+        return numbers.compactMap { Int32($0) }.filter { number in
+            guard let words = FileManager.default.contents(atPath: "/proc/\(number)/cmdline") else {
+                return false
+            }
+            let line = String(decoding: words, as: UTF8.self)
+            return line.hasPrefix(path) && line.contains(text)
+        }
+    }
+
+    /// Runs the program where a folder is a file system of its own with so much room; then lists what the
+    /// folder holds, behind a line `LISTING`. nil where this user may not mount one.
+    static func onSmallDisk(
+        kilobytes: Int, at folder: String, _ words: [String]
+    ) throws -> Result? {
+        let script = """
+            mkdir -p "$1" && mount -t tmpfs -o size=${0}k tmpfs "$1" || exit 99
+            folder=$1; shift
+            "$@"; code=$?
+            echo LISTING; ls -R "$folder"; exit $code
+            """
+        let result = try execute(
+            ["unshare", "--mount", "bash", "-c", script, "\(kilobytes)", folder, path] + words)
+        return [1, 99].contains(result.exitCode) && !result.output.contains("LISTING")
+            ? nil : result
+    }
+
+    static func execute(_ words: [String]) throws -> Result { try Running(words, [:]).wait() }
+
+    /// A command that runs, its output in files: either stream may be longer than a pipe holds.
+    final class Running {
+        private let process = Process()
+        private let paths: [String]
+
+        init(_ words: [String], _ variables: [String: String]) throws {
+            process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+            process.arguments = words
+            process.environment = ProcessInfo.processInfo.environment.merging(variables) { $1 }
+                .merging(["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"]) {
+                    $1
+                }
+            let base = NSTemporaryDirectory() + "causalgen-program-\(UUID().uuidString)"
+            paths = [base + ".out", base + ".err"]
+            for path in paths { _ = FileManager.default.createFile(atPath: path, contents: nil) }
+            process.standardOutput = FileHandle(forWritingAtPath: paths[0])
+            process.standardError = FileHandle(forWritingAtPath: paths[1])
+            process.standardInput = FileHandle.nullDevice
+            try process.run()
+        }
+
+        deinit { for path in paths { try? FileManager.default.removeItem(atPath: path) } }
+
+        /// The exit code is the signal's number where a signal ended the command.
+        func wait() throws -> Result {
+            process.waitUntilExit()
+            let texts = try paths.map { try String(contentsOfFile: $0, encoding: .utf8) }
+            return Result(
+                exitCode: process.terminationStatus, output: texts[0], errors: texts[1])
+        }
     }
 }
 

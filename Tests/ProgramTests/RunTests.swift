@@ -16,6 +16,81 @@ import Testing
         #expect(digest(second) != digest(first))
     }
 
+    /// Ranks and threads before and after an interruption.
+    struct Workers: Sendable, CustomTestStringConvertible {
+        let before: (ranks: Int, threads: Int)
+        let after: (ranks: Int, threads: Int)
+        var testDescription: String {
+            "\(before.ranks)x\(before.threads) then \(after.ranks)x\(after.threads)"
+        }
+
+        static let some = [
+            Workers(before: (1, 1), after: (2, 2)), Workers(before: (4, 1), after: (1, 2)),
+            Workers(before: (2, 2), after: (3, 1)),
+        ]
+        /// All numbers of ranks with each other; every pair with other threads.
+        static let all = [1, 2, 4, 8].flatMap { before in
+            [1, 2, 4, 8].flatMap { after in
+                [1, 2, 4, 8].map { threads in
+                    Workers(before: (before, 8 / threads), after: (after, threads))
+                }
+            }
+        }
+    }
+
+    @Test(arguments: Campaign.isFull ? Workers.all : Workers.some)
+    func resumeOnOtherWorkersIsExact(_ workers: Workers) throws {
+        let place = try Workplace()
+        let words = place.train(
+            "--dropout", "0.2", "--batch-size", "14", "--lr-decay-steps", "6",
+            "--eval-interval", "2", "--log-interval", "1")
+        let whole = try Program.run(words + ["--run-name", "whole", "--max-steps", "6"])
+        let first = try Program.run(
+            words + ["--max-steps", "3", "--threads", "\(workers.before.threads)"],
+            ranks: workers.before.ranks)
+        #expect(first.exitCode == 0, "\(first.errors)")
+        let second = try Program.run(
+            words + ["--max-steps", "6", "--threads", "\(workers.after.threads)"],
+            ranks: workers.after.ranks)
+        #expect(second.output.contains("at step 3"), "\(second.output)\(second.errors)")
+        #expect(digest(second) == digest(whole))
+        // Step 3 was a last one, and has an evaluation more than the whole run.
+        let log = { (run: String) in
+            try String(contentsOfFile: place.file("runs/\(run)/metrics.jsonl"), encoding: .utf8)
+                .split(separator: "\n").flatMap { line in
+                    line.matches(of: /"(?:train\/loss|val\/loss|train\/grad_norm)":[^,}]+/)
+                        .map(\.output)
+                        .filter { !(line.contains("\"step\":3,") && $0.contains("val/loss")) }
+                }
+        }
+        #expect(try log("tiny") == log("whole"))
+    }
+
+    /// Two jobs in one directory, started at once: one trains, the other says who does.
+    @Test(arguments: 0..<Campaign.count(short: 3, full: 50))
+    func oneOfTwoJobsWins(_ number: Int) throws {
+        let place = try Workplace()
+        let words = place.train(
+            "--max-steps", "3000", "--eval-interval", "0", "--log-interval", "1000")
+        let runs = [try Program.start(words), try Program.start(words)]
+        let results = try runs.map { try $0.wait() }
+        let codes = results.map(\.exitCode).sorted()
+        #expect(codes == [0, 73], "\(results.map(\.errors))")
+        let loser = try #require(results.first { $0.exitCode == 73 })
+        #expect(loser.errors.contains("another job (pid "))
+        #expect(!loser.output.contains("step 1000/"))
+    }
+
+    /// What makes the test above fail.
+    @Test func aLockThatIsIgnoredKeepsNobodyOut() throws {
+        let place = try Workplace()
+        let words = place.train("--max-steps", "3000", "--eval-interval", "0")
+        let mutation = ["CAUSALGEN_TEST_MUTATION": "ignore-lock"]
+        let runs = [try Program.start(words, mutation), try Program.start(words, mutation)]
+        let codes = try runs.map { try $0.wait().exitCode }
+        #expect(codes != [0, 73] && codes != [73, 0])
+    }
+
     /// Python's h5py and hashlib read the file and find the digest that the run printed.
     @Test func h5pyFindsTheSameDigest() throws {
         let place = try Workplace()

@@ -1,0 +1,18 @@
+import Glibc
+
+/// Faults that a test builds into the whole program, to see that the test of a promise fails without what
+/// keeps the promise. None is active but by the environment variable CAUSALGEN_TEST_MUTATION.
+package enum Mutation: String, Sendable {
+    /// A resumed run starts with moments of zero.
+    case forgetMoments = "forget-moments"
+    /// A checkpoint's digest is not compared.
+    case trustCheckpoints = "trust-checkpoints"
+    /// A directory's lock keeps nobody out.
+    case ignoreLock = "ignore-lock"
+
+    private static let active = getenv("CAUSALGEN_TEST_MUTATION").flatMap {
+        Mutation(rawValue: String(cString: $0))
+    }
+
+    package var isActive: Bool { self == Self.active }
+}

@@ -1,0 +1,51 @@
+import TokenData
+
+/// Settings as facts of a checkpoint.
+extension Setting {
+    /// Whether numbers of a run follow from it, now or when it goes on. Others say where files lie,
+    /// how often something is written, who computes, and when a run ends: the decay of the learning
+    /// rate is a setting of its own. How often is evaluated counts, for the history has a row each.
+    var decidesNumbers: Bool {
+        switch group {
+        case .model, .batch, .optimizer: true
+        case .schedule: name != "max-steps"
+        case .evaluation: name == "eval-interval" || name == "eval-windows"
+        case .workers: name == "seed"
+        case .place, .start: false
+        }
+    }
+
+    /// The value as text, also where it follows from others; empty where there is none.
+    func effective(_ configuration: Configuration) -> String {
+        read(configuration) ?? configuration.derived(name) ?? ""
+    }
+
+    /// A value as JSON: numbers and flags plain, while a directory may be called 007.
+    fileprivate func json(_ value: String) -> String {
+        let isPlain = value == "true" || value == "false" || Double(value)?.isFinite == true
+        return isPlain && group != .place ? value : JSONText.quoted(value)
+    }
+
+    /// The settings that a checkpoint has.
+    static let ofRuns = all.filter { $0.group != .start }
+}
+
+extension Configuration {
+    /// Every value of a run, also those that follow from others, as one flat JSON object.
+    var effectiveJSON: String {
+        JSONText.object(
+            Setting.ofRuns.map {
+                ($0.name.replacing("-", with: "_"), $0.json($0.effective(self)))
+            })
+    }
+
+    /// The values that decide numbers, as one flat JSON object: nothing of a machine is among them.
+    var portableJSON: String {
+        JSONText.object(
+            Setting.ofRuns.filter(\.decidesNumbers).compactMap { setting in
+                setting.read(self).map {
+                    (setting.name.replacing("-", with: "_"), setting.json($0))
+                }
+            })
+    }
+}

@@ -1,0 +1,77 @@
+import Foundation
+import Testing
+
+/// kill -9 at any time: the run is started again until it is done, and ends with the bits of one that was
+/// never stopped.
+@Suite struct KillTests {
+    private func words(_ place: Workplace, _ steps: Int) -> [String] {
+        place.train(
+            "--dropout", "0.2", "--save-interval", "2", "--keep-last", "2", "--eval-interval", "3",
+            "--max-steps", "\(steps)")
+    }
+
+    private func requireClean(_ place: Workplace) throws {
+        let left = try FileManager.default.contentsOfDirectory(atPath: place.file("runs/tiny"))
+        #expect(!left.contains { $0.contains(".tmp-") }, "\(left)")
+        #expect(left.filter { $0.hasPrefix("step-") }.count >= 2)
+    }
+
+    /// Points of a save: after the file was made, in the middle of its bytes, before and after its flush,
+    /// before and after its renaming, at the hints, and while an old checkpoint is removed.
+    @Test(arguments: [
+        "kill@write:step-00000006", "tear@write:step-00000006#2", "kill@flush:step-00000006",
+        "kill@close:step-00000006", "kill@rename:step-00000006", "kill@create:last#3",
+        "kill@rename:last#3", "kill@flush-directory#7", "kill@remove:step-00000002",
+    ])
+    func atANamedPointOfASave(_ fault: String) throws {
+        let place = try Workplace()
+        let whole = try Program.run(words(place, 12) + ["--run-name", "whole"])
+        let killed = try Program.run(words(place, 12), ["CAUSALGEN_TEST_DISK": fault])
+        #expect(killed.exitCode == 9, "\(fault) was not met: \(killed.output)\(killed.errors)")
+        let again = try Program.run(words(place, 12))
+        #expect(again.exitCode == 0, "\(again.errors)")
+        #expect(again.output.contains("resumed from"))
+        #expect(digest(again) == digest(whole))
+        try requireClean(place)
+    }
+
+    /// A random rank at a random time, until the run is done; each start has another number of ranks.
+    @Test(arguments: 0..<Campaign.count(short: 3, full: 70))
+    func atARandomTime(_ seed: Int) throws {
+        var random = Campaign.Random(seed: UInt64(seed))
+        let place = try Workplace()
+        let words = words(place, 60)
+        let whole = try Program.run(words + ["--run-name", "whole"])
+        var kills = 0
+        for _ in 0..<60 {
+            let ranks = [0, 1, 2, 3].randomElement(using: &random)!
+            let run = try Program.start(words, ranks: ranks)
+            usleep(UInt32.random(in: 50_000...(ranks == 0 ? 300_000 : 900_000), using: &random))
+            let processes = Program.processes(of: place.file("runs")).sorted()
+            if kills < 8, let victim = processes.randomElement(using: &random) {
+                kill(victim, SIGKILL)
+                kills += 1
+            }
+            let result = try run.wait()
+            #expect(
+                [0, 9, 137].contains(result.exitCode), "\(result.exitCode): \(result.errors)")
+            guard result.exitCode == 0 else { continue }
+            #expect(digest(result) == digest(whole), "seed \(seed), \(kills) kills")
+            #expect(kills > 0)
+            try requireClean(place)
+            return
+        }
+        Issue.record("seed \(seed): not done after 60 starts")
+    }
+
+    /// What makes the tests above fail: moments that are not read back.
+    @Test func forgottenMomentsAreNoticed() throws {
+        let place = try Workplace()
+        let whole = try Program.run(words(place, 12) + ["--run-name", "whole"])
+        _ = try Program.run(words(place, 12), ["CAUSALGEN_TEST_DISK": "kill@flush:step-00000006"])
+        let again = try Program.run(
+            words(place, 12), ["CAUSALGEN_TEST_MUTATION": "forget-moments"])
+        #expect(again.exitCode == 0)
+        #expect(digest(again) != digest(whole))
+    }
+}
