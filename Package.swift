@@ -35,7 +35,9 @@ let package = Package(
             swiftSettings: machine),
         .target(
             name: "Benchmarks",
-            dependencies: ["Training", "Model", "TokenData", "Collectives", "Kernels", "Host"],
+            dependencies: [
+                "Training", "Model", "TokenData", "Collectives", "Checkpointing", "Kernels", "Host",
+            ],
             swiftSettings: machine),
         .target(
             name: "Training",

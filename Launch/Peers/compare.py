@@ -363,7 +363,42 @@ class Comparison:
         )  # fmt: skip
 
 
-ROWS = ["step", "products", "decode", "memory", "loss"]
+    def checkpoint(self):
+        """Saving and loading a state at the second setting, and what a save costs the steps between two."""
+        repetitions = 5
+        run = self.directory / "checkpoint"
+        words = [*self.shape(LARGE), "--out-dir", self.directory]
+        self.command([
+            PROGRAM, "train", *words, "--run-name", run.name, "--data", self.data(),
+            "--max-steps", 1, "--eval-windows", 1,
+        ])  # fmt: skip
+        steps = []
+
+        def ours():
+            steps.append(self.train(LARGE, 3, threads=2))
+            table = self.bench("checkpoint", *words, "--repetitions", str(repetitions))
+            return {row["checkpoint"]: row["median ms"] for row in table["checkpoint"]}
+
+        found = self.alternate({
+            "ours": ours,
+            "h5py": lambda: self.peer(
+                "h5py_peer.py", str(run / "step-00000001.h5"), str(repetitions)
+            ),
+        })  # fmt: skip
+        self.heading("checkpoint, L6 C384 T256, on the disk of temporary files")
+        ours_save = [result["copy"] + result["publish"] for result in found["ours"]]
+        ours_load = [result["load"] for result in found["ours"]]
+        self.row("save, digest and reading back included; h5py", ours_save,
+                 [result["save"] for result in found["h5py"]], "ms")  # fmt: skip
+        self.row("load, digest verified; h5py", ours_load,
+                 [result["load"] for result in found["h5py"]], "ms")  # fmt: skip
+        copy = timing.median([result["copy"] for result in found["ours"]])
+        between = 250 * timing.median(steps)
+        print(f"training waits {copy:.0f} ms for a save: {100 * copy / between:.3f}% of the time between "
+              "two at the default interval")  # fmt: skip
+
+
+ROWS = ["step", "products", "decode", "memory", "checkpoint", "loss"]
 
 
 def main():

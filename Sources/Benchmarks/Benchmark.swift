@@ -6,7 +6,7 @@ import Training
 /// `causalgen bench`: what is timed, how often, and how the results are shown.
 package struct Benchmark: Sendable {
     package enum Subject: String, CaseIterable, Sendable {
-        case kernels, step, decode, all
+        case kernels, step, decode, checkpoint, all
     }
 
     package var subject: Subject
@@ -73,6 +73,9 @@ package struct Benchmark: Sendable {
                 DecodeBenchmark(
                     configuration: model, texts: [1, TextGenerator.textsAtOnce], tokens: 48
                 ).run(plan))
+        }
+        if subject == .checkpoint || subject == .all {
+            show(try CheckpointBenchmark(configuration: configuration).run(plan))
         }
         if json { Console.write("{\(members.joined(separator: ","))}\n", to: STDOUT_FILENO) }
     }

@@ -7,21 +7,24 @@ import Training
 struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "How fast kernels, steps and decoding are, in parts of what the core can do.",
-        usage: "causalgen bench kernels|step|decode|all [PRESET.yaml] [--OPTION VALUE ...]",
+        usage:
+            "causalgen bench kernels|step|decode|checkpoint|all [PRESET.yaml] [--OPTION VALUE ...]",
         discussion: """
             kernels  the kernels of a micro-batch on one thread: GFLOP/s or GB/s, share of the core's \
             peak, parts of each result checked against the reference, a hash of all results
             step     whole optimizer steps on random tokens, and where their time goes
             decode   tokens a second, one text and \(TextGenerator.textsAtOnce) side by side, early and late in a text, and the \
             share of the core's read bandwidth
-            all      the three
+            checkpoint  copying the state (which training waits for), publishing the file (which it does \
+            not), loading it, in --out-dir
+            all      all of them
 
             Model, batch and threads are chosen as for train (causalgen train --help); the defaults \
             are shakespeare-cpu.yaml's, with one thread. Peaks are measured beside each repetition, \
             as machines drift: quote medians and shares of the peak, not absolute speeds.
             """)
 
-    @Argument(help: ArgumentHelp("What to time.", valueName: "kernels|step|decode|all"))
+    @Argument(help: ArgumentHelp("What to time.", valueName: "kernels|step|decode|checkpoint|all"))
     var subject: String
 
     @Option(help: ArgumentHelp("Timed repetitions.", valueName: "n"))

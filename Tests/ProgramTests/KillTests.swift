@@ -64,6 +64,31 @@ import Testing
         Issue.record("seed \(seed): not done after 60 starts")
     }
 
+    /// A launcher that is killed leaves no rank behind, and the run goes on.
+    @Test(arguments: 0..<Campaign.count(short: 2, full: 20))
+    func ofTheLauncher(_ seed: Int) throws {
+        var random = Campaign.Random(seed: UInt64(1000 + seed))
+        let place = try Workplace()
+        let words = words(place, 3000) + ["--save-interval", "100", "--eval-interval", "1000"]
+        let whole = try Program.run(words + ["--run-name", "whole"])
+        let run = try Program.start(words, ranks: 2)
+        while !FileManager.default.fileExists(atPath: place.file("runs/tiny/last")) {
+            usleep(10_000)
+        }
+        usleep(UInt32.random(in: 0...200_000, using: &random))
+        kill(run.identifier, SIGKILL)
+        #expect(try run.wait().exitCode == 9)
+        var seconds = 0
+        while !Program.processes(of: place.file("runs")).isEmpty, seconds < 30 {
+            sleep(1)
+            seconds += 1
+        }
+        #expect(seconds < 30, "ranks are alive")
+        let again = try Program.run(words)
+        #expect(again.output.contains("resumed from"))
+        #expect(digest(again) == digest(whole), "\(again.errors)")
+    }
+
     /// What makes the tests above fail: moments that are not read back.
     @Test func forgottenMomentsAreNoticed() throws {
         let place = try Workplace()

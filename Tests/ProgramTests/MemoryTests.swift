@@ -45,4 +45,29 @@ import Testing
             abs(larger.measured - program - larger.planned) <= 0.05 * larger.planned,
             "\(larger.measured) MiB, of which the program \(program), planned \(larger.planned)")
     }
+
+    /// While it saves, rank 0 has weights and moments once more, and some MiB for the thread that writes
+    /// and for what it reads back.
+    @Test func aSaveTakesWhatIsPlanned() throws {
+        let place = try Workplace()
+        let words =
+            place.train("--run-name", "saved") + Self.larger
+            + ["--max-steps", "3", "--log-interval", "1", "--threads", "1"]
+        let saving = ["--save-interval", "1"]
+        let dry = try Program.run(words + ["--dry-run"])
+        let match = try #require(dry.output.firstMatch(of: /; ([\d.]+) MiB more while/))
+        let planned = try #require(Double(match.1))
+        func peak(_ more: [String]) throws -> Double {
+            let result = try Program.run(words + more)
+            #expect(result.exitCode == 0, "\(result.errors)")
+            let log = try String(
+                contentsOfFile: place.file("runs/\(more.last!)/metrics.jsonl"), encoding: .utf8)
+            let last = try #require(log.matches(of: /"mem\/rss_mb_max_rank":([\d.]+)/).last)
+            return try #require(Double(last.1)) * 1e6 / 1_048_576
+        }
+        let without = try peak(["--run-name", "without"])
+        let with = try peak(saving + ["--run-name", "with"])
+        #expect(with - without > 0.5 * planned, "\(without) to \(with) MiB")
+        #expect(with - without < planned + 8, "\(without) to \(with) MiB, planned \(planned)")
+    }
 }

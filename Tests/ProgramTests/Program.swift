@@ -82,6 +82,9 @@ struct Program {
             try process.run()
         }
 
+        /// The process, which is mpirun where there are ranks.
+        var identifier: pid_t { process.processIdentifier }
+
         deinit { for path in paths { try? FileManager.default.removeItem(atPath: path) } }
 
         /// The exit code is the signal's number where a signal ended the command.
