@@ -325,6 +325,9 @@ class Comparison:
         found = self.alternate({
             "ours": ours, "torch": lambda: self.peer("torch_peer.py", "step", setting)["peak_mib"]
         })  # fmt: skip
+        version = importlib.metadata.version("torch")
+        if "+cpu" not in version:
+            print(f"(torch {version} may be built for CUDA, whose libraries count too)")
         self.heading("peak memory of training, L6 C384 T256 B16, 1 worker")
         self.row("1 thread, PyTorch 1 thread", found["ours"], found["torch"], "MiB")
 

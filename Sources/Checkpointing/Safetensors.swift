@@ -1,11 +1,10 @@
-import Foundation
 import Host
 
 /// A file of named tensors in the safetensors format: eight bytes with the length of a JSON header,
 /// little-endian, the header, and the tensors' elements in row-major order.
 ///
-/// A file is not trusted: every range is checked before anything is read, the header may have at most
-/// 16 MiB, and nothing is allocated by a number that the file states and its size does not cover.
+/// A file is not trusted: every range is checked before anything is read, and nothing is allocated by a
+/// number that the file states and its size does not cover.
 package struct Safetensors {
     package struct Tensor: Equatable, Sendable {
         package let name: String
@@ -18,13 +17,35 @@ package struct Safetensors {
         package var count: Int { range.count / type.byteCount }
     }
 
-    /// The types of elements that can become float32 without a loss.
-    package enum ElementType: String, Sendable {
+    /// The format's types whose elements are whole bytes.
+    package enum ElementType: String, CaseIterable, Sendable {
         case float32 = "F32"
         case float16 = "F16"
         case bfloat16 = "BF16"
+        case float64 = "F64"
+        case float8E5M2 = "F8_E5M2"
+        case float8E4M3 = "F8_E4M3"
+        case int64 = "I64"
+        case int32 = "I32"
+        case int16 = "I16"
+        case int8 = "I8"
+        case unsigned64 = "U64"
+        case unsigned32 = "U32"
+        case unsigned16 = "U16"
+        case unsigned8 = "U8"
+        case boolean = "BOOL"
 
-        var byteCount: Int { self == .float32 ? 4 : 2 }
+        var byteCount: Int {
+            switch self {
+            case .float64, .int64, .unsigned64: 8
+            case .float32, .int32, .unsigned32: 4
+            case .float16, .bfloat16, .int16, .unsigned16: 2
+            case .float8E5M2, .float8E4M3, .int8, .unsigned8, .boolean: 1
+            }
+        }
+
+        /// Whether its elements are read: float32 holds all of them.
+        package var isReadable: Bool { [.float32, .float16, .bfloat16].contains(self) }
     }
 
     package let path: String
@@ -34,14 +55,14 @@ package struct Safetensors {
     private let file: MappedFile
     private let data: UnsafeRawBufferPointer
 
-    private static let largestHeader = 16 << 20
+    /// The reference implementation's limit, in bytes.
+    private static let largestHeader = 100_000_000
 
     // MARK: Reading
 
     /// Opens a file and checks its header.
     ///
-    /// - Throws: exit code 66 where it is missing, 65 where it is no safetensors file or has elements that
-    ///   float32 cannot hold.
+    /// - Throws: exit code 66 where it is missing, 65 where it is no safetensors file.
     package init(_ path: String) throws(Failure) {
         self.path = path
         file = try MappedFile(path)
@@ -53,39 +74,40 @@ package struct Safetensors {
         }
         let end = 8 + Int(length)
         data = UnsafeRawBufferPointer(rebasing: bytes[end...])
-        guard
-            let object = try? JSONSerialization.jsonObject(with: Data(bytes[8..<end])),
-            let members = object as? [String: Any]
-        else { throw Self.damage(path, "has a header that is no JSON object") }
+        let header: SafetensorsHeader
+        do throws(SafetensorsHeader.Malformed) {
+            header = try SafetensorsHeader(UnsafeRawBufferPointer(rebasing: bytes[8..<end]))
+        } catch {
+            throw Self.damage(path, "has a header that \(error.what), at byte \(error.position)")
+        }
         var tensors: [String: Tensor] = [:]
-        for (name, member) in members where name != "__metadata__" {
-            tensors[name] = try Self.tensor(name, member, path, dataBytes: data.count)
+        for entry in header.entries {
+            tensors[entry.name] = try Self.tensor(entry, path, dataBytes: data.count)
         }
         self.tensors = tensors
-        metadata = members["__metadata__"] as? [String: String] ?? [:]
+        metadata = header.metadata
         try requireDisjoint()
     }
 
     private static func tensor(
-        _ name: String, _ member: Any, _ path: String, dataBytes: Int
+        _ entry: SafetensorsHeader.Entry, _ path: String, dataBytes: Int
     ) throws(Failure) -> Tensor {
-        guard let fields = member as? [String: Any], let typeName = fields["dtype"] as? String,
-            let shape = fields["shape"] as? [Int], let offsets = fields["data_offsets"] as? [Int]
-        else { throw damage(path, "describes '\(name)' without dtype, shape and data_offsets") }
-        guard let type = ElementType(rawValue: typeName) else {
-            throw damage(path, "has '\(name)' of dtype \(typeName); F32, F16 and BF16 are read")
+        let (name, shape, offsets) = (entry.name, entry.shape, entry.offsets)
+        guard let type = ElementType(rawValue: entry.typeName) else {
+            throw damage(path, "has '\(name)' of the unknown dtype '\(entry.typeName)'")
         }
         var bytes = type.byteCount
         for extent in shape {
             let (product, overflow) = bytes.multipliedReportingOverflow(by: extent)
-            guard extent >= 0, !overflow else { throw damage(path, "has '\(name)' of \(shape)") }
+            guard !overflow else { throw damage(path, "has '\(name)' of \(shape)") }
             bytes = product
         }
-        guard offsets.count == 2, 0 <= offsets[0], offsets[0] <= offsets[1],
-            offsets[1] <= dataBytes, offsets[1] - offsets[0] == bytes
+        guard offsets[0] <= offsets[1], offsets[1] <= dataBytes, offsets[1] - offsets[0] == bytes
         else {
             throw damage(
-                path, "says that '\(name)' of \(shape) lies at bytes \(offsets) of \(dataBytes)")
+                path,
+                "says that '\(name)' of \(type.rawValue) \(shape) lies at bytes \(offsets) of "
+                    + "\(dataBytes)")
         }
         return Tensor(name: name, type: type, shape: shape, range: offsets[0]..<offsets[1])
     }
@@ -107,7 +129,9 @@ package struct Safetensors {
     }
 
     private static func damage(_ path: String, _ what: String) -> Failure {
-        Failure(.damaged, "'\(path)' cannot be read as safetensors: it \(what)")
+        Failure(
+            .damaged,
+            "'\(path)' cannot be read as safetensors: it \(what); get or export the file again")
     }
 
     /// Copies a tensor's elements as Floats, in row-major order.
@@ -115,9 +139,11 @@ package struct Safetensors {
     /// - Parameters:
     ///   - isTransposed: whether the tensor's transpose is wanted; it has two extents then.
     ///   - floats: room for `tensor.count` of them.
+    /// - Precondition: the tensor's type `isReadable`.
     package func read(
         _ tensor: Tensor, isTransposed: Bool = false, into floats: UnsafeMutablePointer<Float>
     ) {
+        precondition(tensor.type.isReadable, "a type whose elements are Floats")
         let bytes = UnsafeRawBufferPointer(rebasing: data[tensor.range])
         defer { withExtendedLifetime(file) {} }
         guard isTransposed else {
@@ -128,10 +154,16 @@ package struct Safetensors {
         }
         precondition(tensor.shape.count == 2, "a matrix has two extents")
         let (rows, columns) = (tensor.shape[0], tensor.shape[1])
-        for row in 0..<rows {
-            for column in 0..<columns {
-                floats[column * rows + row] = Self.element(
-                    bytes, row * columns + column, tensor.type)
+        // By blocks, so that the lines of memory that are read and written stay in the cache.
+        let edge = 64
+        for firstRow in stride(from: 0, to: rows, by: edge) {
+            for firstColumn in stride(from: 0, to: columns, by: edge) {
+                for column in firstColumn..<min(columns, firstColumn + edge) {
+                    for row in firstRow..<min(rows, firstRow + edge) {
+                        floats[column * rows + row] = Self.element(
+                            bytes, row * columns + column, tensor.type)
+                    }
+                }
             }
         }
     }
@@ -140,87 +172,13 @@ package struct Safetensors {
     private static func element(
         _ bytes: UnsafeRawBufferPointer, _ index: Int, _ type: ElementType
     ) -> Float {
-        func half() -> UInt16 {
-            UInt16(littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self))
-        }
-        switch type {
-        case .float32:
+        guard type != .float32 else {
             let bits = bytes.loadUnaligned(fromByteOffset: 4 * index, as: UInt32.self)
             return Float(bitPattern: UInt32(littleEndian: bits))
-        case .bfloat16: return Float(bitPattern: UInt32(half()) << 16)
-        case .float16: return float(ofHalf: half())
         }
-    }
-
-    /// IEEE 754 binary16 to binary32, which holds every value of it.
-    private static func float(ofHalf half: UInt16) -> Float {
-        let sign: Float = half >> 15 == 1 ? -1 : 1
-        let exponent = Int(half >> 10 & 31)
-        let mantissa = Float(half & 1023)
-        switch exponent {
-        case 0: return sign * mantissa * 0x1p-24
-        case 31: return mantissa == 0 ? sign * .infinity : .nan
-        default:
-            return Float(
-                sign: half >> 15 == 1 ? .minus : .plus, exponent: exponent - 15,
-                significand: 1 + mantissa / 1024)
-        }
-    }
-
-    // MARK: Writing
-
-    /// One tensor of float32 that is to be written.
-    package struct Source {
-        package let name: String
-        package let shape: [Int]
-        package let floats: UnsafePointer<Float>
-
-        package init(name: String, shape: [Int], floats: UnsafePointer<Float>) {
-            self.name = name
-            self.shape = shape
-            self.floats = floats
-        }
-
-        fileprivate var bytes: UnsafeRawBufferPointer {
-            UnsafeRawBufferPointer(
-                UnsafeBufferPointer(start: floats, count: shape.reduce(1, *)))
-        }
-    }
-
-    /// Publishes tensors, in their order.
-    ///
-    /// - Throws: exit codes 73, 74, 77.
-    package static func write(
-        _ tensors: [Source], metadata: [(key: String, value: String)], to path: String
-    ) throws(Failure) {
-        var members = [
-            "\"__metadata__\":{"
-                + metadata.map { "\(quoted($0.key)):\(quoted($0.value))" }.joined(separator: ",")
-                + "}"
-        ]
-        var offset = 0
-        for tensor in tensors {
-            let end = offset + tensor.bytes.count
-            let shape = tensor.shape.map(String.init).joined(separator: ",")
-            members.append(
-                "\(quoted(tensor.name)):{\"dtype\":\"F32\",\"shape\":[\(shape)],"
-                    + "\"data_offsets\":[\(offset),\(end)]}")
-            offset = end
-        }
-        var header = Array("{\(members.joined(separator: ","))}".utf8)
-        // Elements begin at a multiple of eight bytes.
-        header += [UInt8](repeating: UInt8(ascii: " "), count: (8 - header.count % 8) % 8)
-        let length = (0..<8).map { UInt8(truncatingIfNeeded: header.count >> (8 * $0)) }
-        let result: Result<Void, Failure> = (length + header).withUnsafeBytes { header in
-            Result { () throws(Failure) in
-                try PublishedFile.write([header] + tensors.map(\.bytes), to: path)
-            }
-        }
-        try result.get()
-    }
-
-    private static func quoted(_ text: String) -> String {
-        let data = try? JSONEncoder().encode(text)
-        return String(decoding: data ?? Data("\"\"".utf8), as: UTF8.self)
+        let half = UInt16(
+            littleEndian: bytes.loadUnaligned(fromByteOffset: 2 * index, as: UInt16.self))
+        return type == .bfloat16
+            ? Float(bitPattern: UInt32(half) << 16) : Float(Float16(bitPattern: half))
     }
 }

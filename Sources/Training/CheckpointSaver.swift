@@ -41,6 +41,12 @@ final class CheckpointSaver {
     ///
     /// - Throws: as `poll`.
     func save(_ checkpoint: Checkpoint, _ trainer: Trainer) throws(Failure) {
+        try poll()
+        if let writing {
+            warn(
+                "training waits for the checkpoint of step \(writing.step), which is still being written; "
+                    + "a longer --save-interval or a faster disk would help")
+        }
         if let result = writer.wait() { try settle(result) }
         do throws(Failure) {
             try start(checkpoint, trainer)

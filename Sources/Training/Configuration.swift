@@ -65,7 +65,7 @@ package struct Configuration: Sendable {
     var canonicalText: String {
         var common = self
         common.threadsChosen = nil
-        return common.json
+        return common.yaml
     }
     package var runDirectory: String { "\(outputDirectory)/\(runName)" }
 }

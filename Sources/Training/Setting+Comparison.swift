@@ -28,6 +28,9 @@ extension Setting {
 
     /// The settings that a checkpoint has.
     static let ofRuns = all.filter { $0.group != .start }
+
+    /// Those of them that say nothing of the machine: its paths, its number of threads.
+    static let portable = ofRuns.filter { $0.group != .place && $0.name != "threads" }
 }
 
 extension Configuration {
@@ -39,10 +42,10 @@ extension Configuration {
             })
     }
 
-    /// The values that decide numbers, as one flat JSON object: nothing of a machine is among them.
+    /// The values that may leave this machine, as one flat JSON object.
     var portableJSON: String {
         JSONText.object(
-            Setting.ofRuns.filter(\.decidesNumbers).compactMap { setting in
+            Setting.portable.compactMap { setting in
                 setting.read(self).map {
                     (setting.name.replacing("-", with: "_"), setting.json($0))
                 }

@@ -72,7 +72,7 @@ extension Setting {
             write: { (configuration, text) throws(Refusal) in
                 guard !text.isEmpty else { throw Refusal(expected: "a name, not empty") }
                 configuration[keyPath: path] = text
-            })
+            }, isText: true)
     }
 
     /// One of the cases of an enum, by its raw value.

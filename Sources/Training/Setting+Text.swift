@@ -44,7 +44,9 @@ extension Configuration {
     /// The chosen values as one flat JSON object, numbers and flags plain.
     package var json: String {
         let members = values.map { name, value in
-            let isPlain = value == "true" || value == "false" || Double(value)?.isFinite == true
+            let isPlain =
+                Setting.named(name)?.isText == false
+                && (value == "true" || value == "false" || Double(value)?.isFinite == true)
             return "\"\(name)\":\(isPlain ? value : JSONText.quoted(value))"
         }
         return "{\(members.joined(separator: ","))}"

@@ -31,6 +31,9 @@ package struct Setting: Sendable {
         case workers = "WORKERS AND SEED"
     }
 
+    /// Whether the value is any text, though it may look like a number.
+    var isText = false
+
     /// Why a value is not valid, as it stands after "must be".
     struct Refusal: Error { let expected: String }
 

@@ -19,8 +19,8 @@ extension TrainingRun {
             if resumed?.step ?? 0 < configuration.maxSteps { try requireRoom() }
             return resumed
         }
-        let origin = try shared(resumed?.step ?? 0)
-        if origin > 0 {
+        let origin = try shared(resumed?.step ?? -1)
+        if origin >= 0 {
             for arena in [trainer.weights.arena, trainer.firstMoments, trainer.secondMoments] {
                 try broadcast(arena)
             }
@@ -32,6 +32,7 @@ extension TrainingRun {
         } else {
             trainer.initialize()
         }
+        let completed = max(0, origin)
         guard isFirst else {
             try communicator.agree {}
             return
@@ -48,11 +49,11 @@ extension TrainingRun {
         )
         try communicator.agree {
             try PublishedFile.write(configuration.yaml, to: "\(directory.path)/config.yaml")
-            metrics = try MetricsLog("\(directory.path)/metrics.jsonl", after: origin)
+            metrics = try MetricsLog("\(directory.path)/metrics.jsonl", after: completed)
         }
     }
 
-    /// Rank 0's number, on every rank.
+    /// Rank 0's number, on every rank; a step, or -1 for a new run.
     private func shared(_ number: Int) throws(Failure) -> Int {
         var number = number
         let result: Result<Void, Failure> = withUnsafeMutableBytes(of: &number) { bytes in

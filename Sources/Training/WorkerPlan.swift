@@ -45,8 +45,11 @@ package struct WorkerPlan: Sendable {
     /// Says so where threads would share cores, as under `mpirun -n 1 --bind-to core`.
     private static func warning(threads: Int, cores: Int) -> String? {
         guard threads > cores else { return nil }
-        return "\(threads) threads share \(cores) core\(cores == 1 ? "" : "s"): start mpirun with "
-            + "--bind-to none or --map-by slot:PE=\(threads), or pass --threads \(cores)"
+        let bound =
+            cores < Processor.onlineCores
+            ? ", or start mpirun with --bind-to none or --map-by slot:PE=\(threads)" : ""
+        return "\(threads) threads share \(cores) core\(cores == 1 ? "" : "s"): pass --threads "
+            + "\(cores)\(bound)"
     }
 
     /// Ascending numbers as `first-last` and commas, for a message that stays short on any machine.

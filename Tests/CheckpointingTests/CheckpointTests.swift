@@ -71,8 +71,8 @@ import Testing
 
     @Test func newestValidIsFoundBehindADamagedOne() throws {
         let run = CheckpointDirectory(directory)
-        _ = try write("step-00000005.h5")
-        let newer = try write("step-00000006.h5")
+        try sample.image(step: 5).publish(at: run.path(ofStep: 5))
+        let newer = run.path(ofStep: 6)
         try Data([1, 2, 3]).write(to: URL(fileURLWithPath: newer))
         let found = try #require(try run.newestValid())
         #expect(found.reader.path.hasSuffix("step-00000005.h5"))

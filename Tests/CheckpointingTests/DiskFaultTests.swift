@@ -36,12 +36,11 @@ import Testing
     private func callCount() throws -> Int {
         let directory = try directory("count")
         let count = Atomic<Int>(0)
-        try DiskHook.with(
-            { _ in
-                count.wrappingAdd(1, ordering: .relaxed)
-                return .proceed
-            }, on: directory.path
-        ) { try save(4, in: directory) }
+        let hook: DiskHook.Hook = { _ in
+            count.wrappingAdd(1, ordering: .relaxed)
+            return .proceed
+        }
+        try DiskHook.with(hook, on: directory.path) { try save(4, in: directory) }
         return count.load(ordering: .relaxed)
     }
 
@@ -52,9 +51,9 @@ import Testing
         #expect(calls >= 12)
         for number in 1...calls {
             let directory = try directory("\(error)-\(number)")
-            let faults = DiskFaults("\(error)@any#\(number)")
+            let faults: DiskHook.Hook = DiskFaults("\(error)@any#\(number)").outcome(of:)
             let failure = #expect(throws: Failure.self, "call \(number)") {
-                try DiskHook.with({ faults.outcome(of: $0) }, on: directory.path) {
+                try DiskHook.with(faults, on: directory.path) {
                     try save(4, in: directory)
                 }
             }
@@ -73,9 +72,9 @@ import Testing
 
     @Test func aFullDiskIsSaidInBytes() throws {
         let directory = try directory("full")
-        let faults = DiskFaults("enospc@write")
+        let faults: DiskHook.Hook = DiskFaults("enospc@write").outcome(of:)
         let failure = #expect(throws: Failure.self) {
-            try DiskHook.with({ faults.outcome(of: $0) }, on: directory.path) {
+            try DiskHook.with(faults, on: directory.path) {
                 try save(4, in: directory)
             }
         }
@@ -89,8 +88,8 @@ import Testing
     func anInterruptedCallIsMadeAgain(_ fault: String) throws {
         for number in 1...6 {
             let directory = try directory("\(fault)-\(number)")
-            let faults = DiskFaults("\(fault)#\(number)")
-            try DiskHook.with({ faults.outcome(of: $0) }, on: directory.path) {
+            let faults: DiskHook.Hook = DiskFaults("\(fault)#\(number)").outcome(of:)
+            try DiskHook.with(faults, on: directory.path) {
                 try save(4, in: directory)
             }
             let newest = try #require(try directory.newestValid())
@@ -101,9 +100,9 @@ import Testing
     /// A disk that loses what it was given is found out before the file gets its name.
     @Test func whatTheDiskLosesIsNotPublished() throws {
         let directory = try directory("lost")
-        let faults = DiskFaults("skip@write:step-#2")
+        let faults: DiskHook.Hook = DiskFaults("skip@write:step-#2").outcome(of:)
         let failure = #expect(throws: Failure.self) {
-            try DiskHook.with({ faults.outcome(of: $0) }, on: directory.path) {
+            try DiskHook.with(faults, on: directory.path) {
                 try save(4, in: directory)
             }
         }

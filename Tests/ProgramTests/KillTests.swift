@@ -16,13 +16,20 @@ import Testing
         #expect(left.filter { $0.hasPrefix("step-") }.count >= 2)
     }
 
-    /// Points of a save: after the file was made, in the middle of its bytes, before and after its flush,
-    /// before and after its renaming, at the hints, and while an old checkpoint is removed.
-    @Test(arguments: [
-        "kill@write:step-00000006", "tear@write:step-00000006#2", "kill@flush:step-00000006",
-        "kill@close:step-00000006", "kill@rename:step-00000006", "kill@create:last#3",
-        "kill@rename:last#3", "kill@flush-directory#7", "kill@remove:step-00000002",
-    ])
+    /// Points of the save of a step: after the file was made, in the middle of its bytes, before and after
+    /// its flush, before and after its renaming, at the hints, and while an old checkpoint is removed.
+    static func points(step: Int) -> [String] {
+        let save = step / 2
+        let name = "step-000000\(step < 10 ? "0" : "")\(step)"
+        return [
+            "kill@write:\(name)", "tear@write:\(name)#2", "kill@flush:\(name)",
+            "kill@close:\(name)", "kill@rename:\(name)", "kill@create:last#\(save)",
+            "kill@rename:last#\(save)", "kill@flush-directory:runs/tiny#\(2 * save)",
+            "kill@remove:step-#\(save - 2)",
+        ]
+    }
+
+    @Test(arguments: (Campaign.isFull ? [6, 8, 10, 12] : [6]).flatMap { points(step: $0) })
     func atANamedPointOfASave(_ fault: String) throws {
         let place = try Workplace()
         let whole = try Program.run(words(place, 12) + ["--run-name", "whole"])
@@ -52,7 +59,8 @@ import Testing
                 kill(victim, SIGKILL)
                 kills += 1
             }
-            let result = try run.wait()
+            let result = try run.wait(atMost: 20)
+            for process in Program.processes(of: place.file("runs")) { kill(process, SIGKILL) }
             #expect(
                 [0, 9, 137].contains(result.exitCode), "\(result.exitCode): \(result.errors)")
             guard result.exitCode == 0 else { continue }

@@ -88,7 +88,13 @@ struct Program {
         deinit { for path in paths { try? FileManager.default.removeItem(atPath: path) } }
 
         /// The exit code is the signal's number where a signal ended the command.
-        func wait() throws -> Result {
+        ///
+        /// - Parameter seconds: the most that it is waited for; then the command is killed. Open MPI 4.1's
+        ///   mpirun waits for ever where a rank is killed while it starts.
+        func wait(atMost seconds: Double = 120) throws -> Result {
+            let end = Date(timeIntervalSinceNow: seconds)
+            while process.isRunning && Date() < end { usleep(5_000) }
+            if process.isRunning { kill(process.processIdentifier, SIGKILL) }
             process.waitUntilExit()
             let texts = try paths.map { try String(contentsOfFile: $0, encoding: .utf8) }
             return Result(

@@ -91,31 +91,6 @@ import Testing
         #expect(codes != [0, 73] && codes != [73, 0])
     }
 
-    /// Python's h5py and hashlib read the file and find the digest that the run printed.
-    @Test func h5pyFindsTheSameDigest() throws {
-        let place = try Workplace()
-        let result = try Program.run(place.train())
-        let script = """
-            import h5py, hashlib, sys
-            with h5py.File(sys.argv[1], "r") as f:
-                digest = hashlib.sha256()
-                for name in f["weights"].attrs["weight_names"]:
-                    digest.update(f["weights"][name.decode() if isinstance(name, bytes) else name][...]
-                                  .astype("<f4").tobytes())
-                print("weights sha256 " + digest.hexdigest())
-            """
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/python3")
-        process.arguments = ["-c", script, place.file("runs/tiny/step-00000004.h5")]
-        let output = Pipe()
-        process.standardOutput = output
-        try process.run()
-        let text = String(
-            decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        #expect(text.split(separator: "\n").first == digest(result))
-    }
-
     @Test func evaluationHasTheSameBitsOnTwoRanks() throws {
         let place = try Workplace()
         #expect(try Program.run(place.train()).exitCode == 0)
@@ -172,6 +147,17 @@ import Testing
             names.filter { $0.hasSuffix(".h5") }.sorted()
                 == ["step-00000002.h5", "step-00000010.h5", "step-00000012.h5"])
         #expect(try Program.run(["eval", place.file("runs/tiny/best")]).exitCode == 0)
+    }
+
+    /// A name that looks like a number stays a name.
+    @Test(arguments: ["007", "1e5", "true"]) func anyNameIsReadBack(_ name: String) throws {
+        let place = try Workplace()
+        let words = place.train("--run-name", name, "--max-steps", "2")
+        #expect(try Program.run(words).exitCode == 0)
+        let again = try Program.run(words + ["--max-steps", "3"])
+        #expect(
+            again.output.contains("/\(name)/step-00000002.h5"), "\(again.output)\(again.errors)")
+        #expect(again.exitCode == 0)
     }
 
     @Test func whatChangedIsSaidAtResume() throws {

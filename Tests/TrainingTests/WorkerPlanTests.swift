@@ -42,7 +42,7 @@ import Training
         let plan = plan(rank: 0, [[0], [1]], chosen: 2)
         #expect(plan.threads == 2)
         #expect(plan.cores == nil)
-        #expect(plan.warning?.contains("slot:PE=2") == true)
+        #expect(plan.warning?.contains("2 threads share 1 core") == true)
     }
 
     @Test(arguments: [[0], [0, 1, 2], [3, 5, 6, 7, 127], [Int32]()])
