@@ -47,7 +47,7 @@ import Testing
     func atARandomTime(_ seed: Int) throws {
         var random = Campaign.Random(seed: UInt64(seed))
         let place = try Workplace()
-        let words = words(place, 60)
+        let words = words(place, 300)
         let whole = try Program.run(words + ["--run-name", "whole"])
         var kills = 0
         for _ in 0..<60 {

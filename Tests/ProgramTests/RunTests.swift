@@ -3,17 +3,35 @@ import Testing
 
 /// A run as a user sees it: files, resume, evaluation.
 @Suite struct RunTests {
-    /// A run that was stopped and goes on ends with the bits of one that was not, on other workers.
-    @Test(arguments: [1, 2, 3]) func resumeIsExact(_ stop: Int) throws {
+    /// The numbers of a run's log that are no times, line by line.
+    private func log(_ place: Workplace, _ run: String) throws -> [[Substring]] {
+        try String(contentsOfFile: place.file("runs/\(run)/metrics.jsonl"), encoding: .utf8)
+            .split(separator: "\n").map { line in
+                line.matches(of: /"(?:step|(?:train|val|progress)\/\w+)":[^,}]+/).map(\.output)
+            }
+    }
+
+    /// A run that was killed before any of its checkpoints and goes on, on other threads, ends with every
+    /// tensor, every evaluation and every line of the log of one that was not.
+    @Test(arguments: 1...6) func everyStopPointIsExact(_ stop: Int) throws {
         let place = try Workplace()
-        let whole = try Program.run(place.train("--dropout", "0.2"))
-        let common = ["--dropout", "0.2", "--run-name", "parts", "--lr-decay-steps", "4"]
-        let first = try Program.run(place.train() + common + ["--max-steps", "\(stop)"])
-        #expect(first.exitCode == 0)
-        let second = try Program.run(place.train() + common + ["--threads", "2"])
-        #expect(second.output.contains("at step \(stop)"), "\(second.output)\(second.errors)")
-        #expect(digest(second) == digest(whole))
-        #expect(digest(second) != digest(first))
+        let words = place.train(
+            "--dropout", "0.2", "--max-steps", "6", "--save-interval", "1", "--eval-interval", "2",
+            "--log-interval", "1", "--keep-last", "9")
+        #expect(try Program.run(words + ["--run-name", "whole"]).exitCode == 0)
+        let killed = try Program.run(
+            words, ["CAUSALGEN_TEST_DISK": "kill@rename:step-0000000\(stop)"])
+        #expect(killed.exitCode == 9)
+        let again = try Program.run(words + ["--threads", "2"])
+        #expect(again.exitCode == 0, "\(again.errors)")
+        #expect(again.output.contains("at step \(stop - 1)") == (stop > 1))
+        let compared = try Program.run([
+            "compare", place.file("runs/whole/last"), place.file("runs/tiny/last"),
+            "--assert-equal",
+        ])
+        #expect(compared.exitCode == 0, "\(compared.output)")
+        #expect(try log(place, "whole").count == 6)
+        #expect(try log(place, "tiny") == log(place, "whole"))
     }
 
     /// Ranks and threads before and after an interruption.
@@ -55,15 +73,11 @@ import Testing
         #expect(second.output.contains("at step 3"), "\(second.output)\(second.errors)")
         #expect(digest(second) == digest(whole))
         // Step 3 was a last one, and has an evaluation more than the whole run.
-        let log = { (run: String) in
-            try String(contentsOfFile: place.file("runs/\(run)/metrics.jsonl"), encoding: .utf8)
-                .split(separator: "\n").flatMap { line in
-                    line.matches(of: /"(?:train\/loss|val\/loss|train\/grad_norm)":[^,}]+/)
-                        .map(\.output)
-                        .filter { !(line.contains("\"step\":3,") && $0.contains("val/loss")) }
-                }
+        let lines = { (run: String) in
+            try log(place, run).map { $0.filter { !$0.contains("val/") } }
         }
-        #expect(try log("tiny") == log("whole"))
+        #expect(try lines("tiny") == lines("whole"))
+        #expect(try log(place, "tiny").last == log(place, "whole").last)
     }
 
     /// Two jobs in one directory, started at once: one trains, the other says who does.
