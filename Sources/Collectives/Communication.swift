@@ -3,6 +3,33 @@ import Host
 
 /// The way into a job: what kind of communicator this process has is decided here, once.
 package enum Communication {
+    /// Runs `body` as a rank: of MPI's under a launcher, of `simulatedRanks` threads, or as the sole one.
+    /// A failure ends the program with its message and exit code (`Communicator.end`).
+    ///
+    /// - Throws: exit code 64 where ranks are to be simulated under a launcher, 69 where MPI is not usable.
+    package static func run(
+        simulatedRanks: Int,
+        environment: [String: String] = ProcessInfo.processInfo.environment,
+        _ body: @escaping @Sendable (any Communicator) throws(Failure) -> Void
+    ) throws(Failure) {
+        @Sendable func run(_ communicator: any Communicator) {
+            do throws(Failure) {
+                try body(communicator)
+                try communicator.finish()
+            } catch {
+                communicator.end(with: error)
+            }
+        }
+        guard simulatedRanks > 1 else { return run(try start(environment: environment)) }
+        if let launcher = Launcher.detect(in: environment) {
+            throw Failure(
+                .usage,
+                "--simulate-ranks \(simulatedRanks) makes ranks of threads, and \(launcher.name) has "
+                    + "started processes already; leave out one of the two")
+        }
+        try SimulatedRanks(size: simulatedRanks).run { run($0) }
+    }
+
     /// The communicator of this process: MPI's under a launcher, otherwise that of a sole process.
     ///
     /// Called once, before anything else of this module, by the thread that leaves last.

@@ -41,6 +41,9 @@ package struct Configuration: Sendable {
     package var initialCheckpoint = ""
     package var onSaveError = SaveErrorPolicy.continue
 
+    /// Ranks that are threads of this process, in the place of a launcher's; 0: none.
+    package var simulatedRanks = 0
+
     package var resume = "auto"
     /// Whether a resumed run may differ from the interrupted one in what decides its numbers.
     package var allowsChange = false

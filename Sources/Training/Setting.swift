@@ -174,6 +174,9 @@ package struct Setting: Sendable {
             "resume", \.resume, .start, "auto|last|best|path|never",
             "the checkpoint to go on from; auto: the newest that is valid, if there is one; never: "
                 + "refuse a directory that holds checkpoints"),
+        integer(
+            "simulate-ranks", \.simulatedRanks, 0...1024, .start,
+            "run so many ranks as threads of this process, without MPI; 0: none"),
         flag(
             "allow-change", \.allowsChange, .start,
             "go on although data, tokenizer, batch, micro-batch or seed are not those of the checkpoint"

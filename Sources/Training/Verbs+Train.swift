@@ -13,15 +13,18 @@ extension Verbs {
     package static func train(
         words: [String], environment: [String: String], printsConfiguration: Bool, dryRun: Bool
     ) throws(Failure) {
-        let communicator = try Communication.start()
-        do throws(Failure) {
+        try Communication.run(simulatedRanks: simulatedRanks(words, environment)) {
+            (communicator) throws(Failure) in
             try train(
                 words, environment, printsConfiguration: printsConfiguration, dryRun: dryRun,
                 communicator)
-            try communicator.finish()
-        } catch {
-            communicator.end(with: error)
         }
+    }
+
+    /// What `--simulate-ranks` says; words that are wrong are complained of later, by all ranks.
+    static func simulatedRanks(_ words: [String], _ environment: [String: String]) -> Int {
+        let resolved = try? ResolvedConfiguration(arguments: words, environment: environment)
+        return resolved?.configuration.simulatedRanks ?? 0
     }
 
     private static func train(

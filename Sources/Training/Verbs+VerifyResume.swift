@@ -14,8 +14,8 @@ extension Verbs {
     package static func verifyResume(
         words: [String], environment: [String: String], steps: Int
     ) throws(Failure) {
-        let communicator = try Communication.start()
-        do throws(Failure) {
+        try Communication.run(simulatedRanks: simulatedRanks(words, environment)) {
+            (communicator) throws(Failure) in
             let resolved = try communicator.agree {
                 try Processor.check()
                 return try ResolvedConfiguration(arguments: words, environment: environment)
@@ -23,10 +23,10 @@ extension Verbs {
             let isIdentical = try ResumeVerification(
                 resolved.configuration, steps: steps, communicator
             ).run()
-            try communicator.finish()
-            if !isIdentical { exit(ExitCode.negative.rawValue) }
-        } catch {
-            communicator.end(with: error)
+            if !isIdentical {
+                try communicator.finish()
+                exit(ExitCode.negative.rawValue)
+            }
         }
     }
 }
