@@ -79,6 +79,16 @@ let package = Package(
         .executableTarget(
             name: "collectives-probe", dependencies: ["Collectives"],
             path: "Tests/CollectivesProbe", swiftSettings: machine),
+        .executableTarget(
+            name: "fuzz-probe",
+            dependencies: ["Training", "Model", "TokenData", "Checkpointing", "Host"],
+            path: "Tests/FuzzProbe", swiftSettings: machine),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "Training", "Model", "TokenData", "Checkpointing", "Host", "fuzz-probe",
+            ],
+            swiftSettings: machine),
         .testTarget(
             name: "CollectivesTests", dependencies: ["Collectives", "collectives-probe"],
             swiftSettings: machine),

@@ -63,9 +63,26 @@ package struct CheckpointReader {
         try read(layout, from: try adamw.group("v"), into: second)
     }
 
+    /// Compares the weights' names and shapes with a layout, before there is memory for it.
+    ///
+    /// - Throws: exit code 65 where a tensor is missing or has another shape.
+    package func requireShape(_ layout: ParameterLayout) throws(Failure) {
+        try forEachTensor(of: layout, in: try file.root().group("weights")) { _, _ in }
+    }
+
     private func read(
         _ layout: ParameterLayout, from group: HDF5Group,
         into arena: UnsafeMutablePointer<Float>
+    ) throws(Failure) {
+        try forEachTensor(of: layout, in: group) { (tensor, dataset) throws(Failure) in
+            try dataset.read(into: arena + tensor.offset)
+        }
+    }
+
+    /// Calls `body` with every tensor of a layout and the dataset that has its name and shape.
+    private func forEachTensor(
+        of layout: ParameterLayout, in group: HDF5Group,
+        _ body: (ParameterTensor, HDF5Dataset) throws(Failure) -> Void
     ) throws(Failure) {
         let found = Set(try group.names())
         let expected = Set(layout.tensors.map(\.name))
@@ -85,7 +102,7 @@ package struct CheckpointReader {
                     "'\(path)' holds a model of another shape: '\(tensor.name)' is "
                         + "\(dataset.shape), and this configuration has \(tensor.shape)")
             }
-            try dataset.read(into: arena + tensor.offset)
+            try body(tensor, dataset)
         }
     }
 }

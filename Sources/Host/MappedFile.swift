@@ -10,7 +10,8 @@ package final class MappedFile: @unchecked Sendable {
     /// - Throws: exit code 66 where it is missing, 77 without permission, 65 where it is no file.
     package init(_ path: String) throws(Failure) {
         self.path = path
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        // Without O_NONBLOCK a named pipe would let this wait for a writer.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else { throw Failure.system("open", path) }
         defer { close(descriptor) }
         var status = stat()
@@ -37,13 +38,20 @@ package final class MappedFile: @unchecked Sendable {
 
     /// The whole content of a small file as text, also of those whose size the kernel does not know
     /// (/proc). Bytes that are not UTF-8 are repaired; callers to whom that matters check them.
-    package static func text(_ path: String) throws(Failure) -> String {
+    ///
+    /// - Parameter limit: the most bytes that make sense, for a file may be any and may never end.
+    /// - Throws: exit code 66 where it is missing, 77 without permission, 65 where it has more bytes.
+    package static func text(_ path: String, limit: Int = 16 << 20) throws(Failure) -> String {
         guard let file = fopen(path, "re") else { throw Failure.system("open", path) }
         defer { fclose(file) }
         var content: [UInt8] = []
         var piece = [UInt8](repeating: 0, count: 1 << 16)
         while case let count = fread(&piece, 1, piece.count, file), count > 0 {
             content += piece[..<count]
+            guard content.count <= limit else {
+                throw Failure(
+                    .damaged, "'\(path)' has more than \(limit) bytes, the most that are read")
+            }
         }
         guard ferror(file) == 0 else { throw Failure.system("read", path) }
         return String(decoding: content, as: UTF8.self)

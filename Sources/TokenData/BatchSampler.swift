@@ -39,15 +39,17 @@ package struct BatchSampler: Sendable {
     /// - Parameters:
     ///   - inputs: `[sequences, T]`.
     ///   - targets: `[sequences, T]`.
+    /// - Throws: exit code 65 where the shard was cut or changed after it was opened, 74 where it cannot
+    ///   be read.
     package func fill(
         step: Int, sequences: Range<Int>, inputs: UnsafeMutablePointer<Int32>,
         targets: UnsafeMutablePointer<Int32>
-    ) {
+    ) throws(Failure) {
         for row in 0..<sequences.count {
             let start = start(step: step, sequence: sequences.lowerBound + row)
             let offset = row * blockSize
-            shard.copy(from: start, count: blockSize, into: inputs + offset)
-            shard.copy(from: start + 1, count: blockSize, into: targets + offset)
+            try shard.copyWindow(
+                from: start, length: blockSize, inputs: inputs + offset, targets: targets + offset)
         }
     }
 }

@@ -36,15 +36,17 @@ package struct EvaluationWindows: Sendable {
     /// - Parameters:
     ///   - inputs: `[windows, T]`.
     ///   - targets: `[windows, T]`.
+    /// - Throws: exit code 65 where the shard was cut or changed after it was opened, 74 where it cannot
+    ///   be read.
     package func fill(
         _ windows: Range<Int>, inputs: UnsafeMutablePointer<Int32>,
         targets: UnsafeMutablePointer<Int32>
-    ) {
+    ) throws(Failure) {
         for row in 0..<windows.count {
             let start = start(windows.lowerBound + row)
             let offset = row * blockSize
-            shard.copy(from: start, count: blockSize, into: inputs + offset)
-            shard.copy(from: start + 1, count: blockSize, into: targets + offset)
+            try shard.copyWindow(
+                from: start, length: blockSize, inputs: inputs + offset, targets: targets + offset)
         }
     }
 }

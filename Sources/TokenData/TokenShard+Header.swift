@@ -1,4 +1,3 @@
-import Glibc
 import Host
 
 /// What stands in front of the tokens.
@@ -61,15 +60,24 @@ extension TokenShard {
     static func holds(
         _ tokens: ArraySlice<UInt16>, vocabularySize: Int, at path: String
     ) throws(Failure) -> Bool {
-        let file = try MappedFile(path)
-        defer { withExtendedLifetime(file) {} }
-        return withBytes(of: tokens) { tokens in
-            let header = Header.bytes(for: tokens, vocabularySize: vocabularySize)
-            return file.bytes.count == header.count + tokens.count
-                && file.bytes.prefix(header.count).elementsEqual(header)
-                && memcmp(file.bytes.baseAddress! + header.count, tokens.baseAddress!, tokens.count)
-                    == 0
+        let file = try TokenFile(path)
+        let result: Result<Bool, Failure> = withBytes(of: tokens) { tokens in
+            Result { () throws(Failure) in
+                let header = Header.bytes(for: tokens, vocabularySize: vocabularySize)
+                guard file.byteCount == header.count + tokens.count,
+                    try file.head(header.count) == header
+                else { return false }
+                var (position, isEqual) = (0, true)
+                try file.forEachPiece(of: header.count..<file.byteCount) { piece in
+                    let expected = UnsafeRawBufferPointer(
+                        rebasing: tokens[position..<position + piece.count])
+                    isEqual = isEqual && piece.elementsEqual(expected)
+                    position += piece.count
+                }
+                return isEqual
+            }
         }
+        return try result.get()
     }
 
     /// Tokens as they lie in a file: little-endian.
@@ -90,14 +98,28 @@ extension TokenShard.Header {
             + littleEndianBytes(UInt64(tokens.count / 2)) + SHA256.digest(of: tokens)
     }
 
-    init(ours file: MappedFile, vocabularySize: Int) throws(Failure) {
-        let (path, bytes) = (file.path, file.bytes)
+    init(of file: TokenFile, vocabularySize: Int) throws(Failure) {
+        let head = try file.head(Self.byteCountOfLLMC)
+        if !file.path.hasSuffix(".bin") {
+            try self.init(ours: head, of: file, vocabularySize: vocabularySize)
+        } else if Self.isOfLLMC(head) {
+            try self.init(llmC: head, of: file)
+        } else {
+            try self.init(nanoGPT: file)
+        }
+    }
+
+    /// - Parameter bytes: the first ones of the file.
+    private init(
+        ours bytes: [UInt8], of file: TokenFile, vocabularySize: Int
+    ) throws(Failure) {
+        let path = file.path
         let size = Self.byteCountOfOurs
         guard bytes.count >= size else {
             throw Failure.damagedShard(
                 path, "it has \(bytes.count) bytes, and its header alone has \(size)")
         }
-        guard bytes.prefix(8).elementsEqual(Self.magic) else {
+        guard bytes.starts(with: Self.magic) else {
             throw Failure.damagedShard(
                 path,
                 "it begins with the bytes \([UInt8](bytes.prefix(8)).hexadecimal), and a "
@@ -129,35 +151,35 @@ extension TokenShard.Header {
     }
 
     /// nanoGPT's: tokens and nothing else (`numpy.ndarray.tofile`).
-    init(nanoGPT file: MappedFile) throws(Failure) {
-        guard file.bytes.count.isMultiple(of: 2) else {
+    private init(nanoGPT file: TokenFile) throws(Failure) {
+        guard file.byteCount.isMultiple(of: 2) else {
             throw Failure.damagedShard(
-                file.path, "it has \(file.bytes.count) bytes, and uint16 tokens take an even number"
+                file.path, "it has \(file.byteCount) bytes, and uint16 tokens take an even number"
             )
         }
         layout = .nanoGPT
-        count = file.bytes.count / 2
+        count = file.byteCount / 2
         byteCount = 0
         sha256 = nil
     }
 
     /// llm.c's: 256 int32 (magic, version, token count, zeros), then the tokens.
-    init(llmC file: MappedFile) throws(Failure) {
+    private init(llmC bytes: [UInt8], of file: TokenFile) throws(Failure) {
         let size = Self.byteCountOfLLMC
-        guard file.bytes.count >= size else {
+        guard bytes.count >= size else {
             throw Failure.damagedShard(
                 file.path,
-                "it begins as a file of llm.c and has \(file.bytes.count) bytes, and "
+                "it begins as a file of llm.c and has \(bytes.count) bytes, and "
                     + "such a header alone has \(size)")
         }
-        let version: UInt32 = file.bytes.littleEndianInteger(at: 4)
+        let version: UInt32 = bytes.littleEndianInteger(at: 4)
         guard version == 1 else {
             throw Failure.damagedShard(
                 file.path,
                 "it is a file of llm.c of version \(version), and this program reads "
                     + "version 1 (uint16)")
         }
-        let count: UInt32 = file.bytes.littleEndianInteger(at: 8)
+        let count: UInt32 = bytes.littleEndianInteger(at: 8)
         layout = .llmC
         self.count = try Self.checkedCount(UInt64(count), headerBytes: size, of: file)
         byteCount = size
@@ -166,15 +188,15 @@ extension TokenShard.Header {
 
     /// Whether a `.bin` begins with llm.c's magic. As nanoGPT's tokens the magic would be 55,432
     /// and 308, and no vocabulary in use is so large.
-    static func isOfLLMC(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    private static func isOfLLMC(_ bytes: [UInt8]) -> Bool {
         bytes.count >= 4 && bytes.littleEndianInteger(at: 0) == Self.llmCMagic
     }
 
     /// The token count that a header claims, where the file has the size that it implies.
     private static func checkedCount(
-        _ count: UInt64, headerBytes: Int, of file: MappedFile
+        _ count: UInt64, headerBytes: Int, of file: TokenFile
     ) throws(Failure) -> Int {
-        let found = file.bytes.count
+        let found = file.byteCount
         let expected = count.multipliedReportingOverflow(by: 2)
         let size =
             expected.overflow ? "over 2^64" : "\(expected.partialValue &+ UInt64(headerBytes))"
@@ -188,11 +210,13 @@ extension TokenShard.Header {
     }
 }
 
-extension UnsafeRawBufferPointer {
+extension [UInt8] {
     fileprivate func littleEndianInteger<Integer: FixedWidthInteger & BitwiseCopyable>(
         at offset: Int
     ) -> Integer {
-        Integer(littleEndian: loadUnaligned(fromByteOffset: offset, as: Integer.self))
+        withUnsafeBytes {
+            Integer(littleEndian: $0.loadUnaligned(fromByteOffset: offset, as: Integer.self))
+        }
     }
 }
 

@@ -50,8 +50,10 @@ package final class Evaluator: @unchecked Sendable {
     deinit { losses.deallocate() }
 
     /// The loss with the weights as they are now; they must be packed.
+    ///
+    /// - Throws: exit code 65 or 74 where tokens cannot be read, 71 where a rank is lost.
     package func evaluate() throws(Failure) -> Evaluation {
-        workers.pool.run(job)
+        try workers.run(job)
         try communicator.allgather(losses, pieces: pieces)
         let tokens = Double(model.configuration.blockSize)
         let count = Double(windows.count)
@@ -73,8 +75,13 @@ package final class Evaluator: @unchecked Sendable {
         var window = first
         while window < end {
             let count = min(worker.activations.sequences, end - window)
-            windows.fill(
-                window..<window + count, inputs: worker.tokens, targets: worker.targets)
+            do throws(Failure) {
+                try windows.fill(
+                    window..<window + count, inputs: worker.tokens, targets: worker.targets)
+            } catch {
+                worker.failure = error
+                return
+            }
             let batch = MicroBatch(
                 tokens: worker.tokens, targets: worker.targets, sequences: count, firstSequence: 0,
                 step: 0)

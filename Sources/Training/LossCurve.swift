@@ -10,15 +10,19 @@ package struct LossCurve {
         let loss: Double
     }
 
+    /// Far beyond every step and loss, and small enough to reckon with.
+    private static let largest = 1e100
+
     /// - Parameter directory: of a run.
     /// - Throws: exit code 66 where there is no metrics.jsonl, 65 where it holds no loss.
     package init(directory: String) throws(Failure) {
         let path = "\(directory)/metrics.jsonl"
-        let lines = try MappedFile.text(path).split(separator: "\n")
+        let lines = try MappedFile.text(path, limit: MetricsLog.mostBytes).split(separator: "\n")
         func points(_ name: String) -> [Point] {
             lines.compactMap { line in
                 guard let step = MetricsLog.value("step", in: line),
-                    let loss = MetricsLog.value(name, in: line)
+                    let loss = MetricsLog.value(name, in: line),
+                    (0...Self.largest).contains(step), abs(loss) <= Self.largest
                 else { return nil }
                 return Point(step: step, loss: loss)
             }
@@ -38,7 +42,7 @@ package struct LossCurve {
         let all = training + validation
         let lastStep = max(1, all.map(\.step).max()!)
         let lowest = all.map(\.loss).min()!
-        let highest = max(all.map(\.loss).max()!, lowest + 1e-9)
+        let highest = max(all.map(\.loss).max()!, lowest + max(1e-9, abs(lowest) * 1e-9))
         func column(_ point: Point) -> Int {
             min(width - 1, Int(point.step / lastStep * Double(width - 1)))
         }

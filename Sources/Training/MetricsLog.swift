@@ -5,6 +5,8 @@ import Host
 final class MetricsLog {
     private let path: String
     private let descriptor: Int32
+    /// Lines of a run of many millions of steps.
+    static let mostBytes = 1 << 30
 
     /// Opens the log for appending, after cutting back the lines of steps that will be repeated.
     ///
@@ -12,9 +14,10 @@ final class MetricsLog {
     init(_ path: String, after step: Int) throws(Failure) {
         self.path = path
         if access(path, F_OK) == 0 {
-            let kept = try MappedFile.text(path).split(separator: "\n").prefix { line in
-                MetricsLog.value("step", in: line).map { $0 <= Double(step) } ?? false
-            }
+            let kept = try MappedFile.text(path, limit: Self.mostBytes).split(separator: "\n")
+                .prefix { line in
+                    MetricsLog.value("step", in: line).map { $0 <= Double(step) } ?? false
+                }
             try PublishedFile.write(kept.map { $0 + "\n" }.joined(), to: path)
         }
         descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)

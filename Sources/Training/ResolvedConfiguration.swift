@@ -45,10 +45,16 @@ package struct ResolvedConfiguration: Sendable {
 
     /// A preset is one YAML mapping of names to plain values; keys it does not name keep their defaults.
     private mutating func readPreset(_ path: String) throws(Failure) {
-        let text = try MappedFile.text(path)
+        let text = try MappedFile.text(path, limit: Self.mostPresetBytes)
+        guard !Self.mayHaveAliases(text) else {
+            throw Failure(
+                .configuration,
+                "\(path) has a word that begins with & or *: a preset has no anchors and aliases, and no "
+                    + "such words in quotes or comments either")
+        }
         let node: Node?
         do { node = try Yams.compose(yaml: text) } catch {
-            throw Failure(.configuration, "\(path) is not valid YAML: \(error)")
+            throw Failure(.configuration, "\(path) is not valid YAML: \("\(error)".excerpt)")
         }
         guard let node else { return }
         guard let mapping = node.mapping else {
@@ -62,6 +68,21 @@ package struct ResolvedConfiguration: Sendable {
             try set(
                 name, text, origin: .preset(path: path, line: line), exitCode: .configuration,
                 shown: name)
+        }
+    }
+
+    private static let mostPresetBytes = 1 << 16
+
+    /// Whether a text may have what YAML calls an anchor or an alias. A few lines of aliases of aliases name
+    /// more values than a key could be compared by in a lifetime, so they are found before anything is parsed;
+    /// where quotes and comments end only the parser knows.
+    private static func mayHaveAliases(_ text: String) -> Bool {
+        let bytes = Array(text.utf8)
+        let inner = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-".utf8)
+        return bytes.indices.dropLast().contains { index in
+            (bytes[index] == UInt8(ascii: "&") || bytes[index] == UInt8(ascii: "*"))
+                && inner.contains(bytes[index + 1])
+                && (index == 0 || !inner.contains(bytes[index - 1]))
         }
     }
 
@@ -128,12 +149,14 @@ package struct ResolvedConfiguration: Sendable {
             let hint =
                 near.map { "did you mean \(Self.spelling(of: $0, origin))?" }
                 ?? "see causalgen train --help"
-            throw Failure(exitCode, "\(place)unknown option '\(shown)'; \(hint)")
+            throw Failure(exitCode, "\(place)unknown option '\(shown.excerpt)'; \(hint)")
         }
         do throws(Setting.Refusal) {
             try setting.write(&configuration, text)
         } catch {
-            throw Failure(exitCode, "\(place)\(shown) is '\(text)', but must be \(error.expected)")
+            throw Failure(
+                exitCode,
+                "\(place)\(shown) is '\(text.excerpt)', but must be \(error.expected)")
         }
         origins[setting.name] = origin
     }
@@ -237,6 +260,9 @@ extension Configuration {
 }
 
 extension String {
+    /// The text, or the beginning of one that is too long for a message.
+    var excerpt: String { count <= 200 ? self : prefix(200) + "…" }
+
     /// The text with spaces behind it up to `width` characters.
     package func padded(_ width: Int) -> String {
         self + String(repeating: " ", count: Swift.max(0, width - count))

@@ -78,7 +78,7 @@ extension Configuration {
             } catch {
                 throw Failure(
                     .damaged,
-                    "'\(path)': /config has '\(text)' for \(name), but it must be \(error.expected)"
+                    "'\(path)': /config has '\(text.excerpt)' for \(name), but it must be \(error.expected)"
                 )
             }
         }

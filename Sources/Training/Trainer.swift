@@ -121,14 +121,14 @@ package final class Trainer: @unchecked Sendable {
 
     /// One optimizer step.
     ///
-    /// - Throws: exit code 70 where loss or gradient are not finite, 71 where a rank is lost; the
-    ///   weights and moments are then as they were.
+    /// - Throws: exit code 65 or 74 where tokens cannot be read, 70 where loss or gradient are not finite,
+    ///   71 where a rank is lost; the weights and moments are then as they were.
     package func step() throws(Failure) -> StepReport {
         let start = monotonicSeconds()
         var report = StepReport()
 
         // Each thread computes and folds the gradients of its own micro-batches.
-        workers.pool.run(computeGradients)
+        try workers.run(computeGradients)
         // Threads, then ranks, go on along the same tree.
         workers.pool.run(combineThreads)
         gradient = workers.all[0].gradient ?? received!.floats
@@ -175,8 +175,16 @@ package final class Trainer: @unchecked Sendable {
         for index in threadDivision.range(of: number) {
             let microBatch = first + index
             let firstSequence = microBatch * sequences
-            sampler.fill(
-                step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
+            do throws(Failure) {
+                try sampler.fill(
+                    step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
+                    inputs: worker.tokens, targets: worker.targets)
+            } catch {
+                worker.failure = error
+                return
+            }
+            WindowTrace.current?.note(
+                (completedSteps, firstSequence, sequences), length: configuration.model.blockSize,
                 inputs: worker.tokens, targets: worker.targets)
             worker.clock.lap(.data)
             let batch = MicroBatch(

@@ -6,15 +6,15 @@ import Model
 import TokenData
 
 /// A model as a checkpoint has it, for evaluation and sampling.
-struct TrainedModel {
+package struct TrainedModel {
     let configuration: Configuration
     let checkpoint: Checkpoint
     let tokenizer: Tokenizer
-    let model: LanguageModel
+    package let model: LanguageModel
     let weights: Weights
 
     /// - Parameter path: a checkpoint, a run's `last` or `best`, or a run's directory.
-    init(_ path: String) throws(Failure) {
+    package init(_ path: String) throws(Failure) {
         let path = try CheckpointDirectory.file(named: path)
         let reader = try CheckpointReader(path)
         checkpoint = reader.checkpoint
@@ -22,6 +22,8 @@ struct TrainedModel {
         var configuration = try Configuration(json: checkpoint.configuration, path: path)
         configuration.model.vocabulary = tokenizer.vocabularySize
         self.configuration = configuration
+        // What follows takes the memory that the configuration asks for.
+        try reader.requireShape(ParameterLayout(configuration.model))
         model = LanguageModel(configuration.model, seed: configuration.seed)
         weights = Weights(model)
         try reader.readWeights(model.layout, into: weights.floats)
@@ -30,6 +32,9 @@ struct TrainedModel {
 }
 
 extension Verbs {
+    /// The most windows that a thread evaluates at a time, whatever a checkpoint says of its micro-batches.
+    private static let mostSequences = 64
+
     /// The loss of a checkpoint on a split, by all ranks and threads.
     package static func evaluate(
         checkpoint: String, data: String?, validation: Bool, windows: WindowCount, threads: Int?,
@@ -59,7 +64,8 @@ extension Verbs {
             let plan = try WorkerPlan(
                 chosen: threads, communicator: communicator, mostUseful: .max)
             let workers = Workers(
-                trained.model, sequences: configuration.microBatchSize, threads: plan.threads,
+                trained.model, sequences: min(configuration.microBatchSize, mostSequences),
+                threads: plan.threads,
                 cores: plan.cores, runs: [Int](repeating: 0, count: plan.threads))
             let evaluator = Evaluator(
                 trained.model, weights: trained.weights, workers: workers,
@@ -67,7 +73,7 @@ extension Verbs {
             let evaluation = try evaluator.evaluate()
             let console = Console(communicator)
             console.say(
-                report(evaluation, trained, split: shard, validation: validation, json: json))
+                try report(evaluation, trained, split: shard, validation: validation, json: json))
             try communicator.finish()
         } catch {
             communicator.end(with: error)
@@ -77,11 +83,11 @@ extension Verbs {
     private static func report(
         _ evaluation: Evaluation, _ trained: TrainedModel, split: TokenShard, validation: Bool,
         json: Bool
-    ) -> String {
+    ) throws(Failure) -> String {
         let loss = evaluation.loss
         let perplexity = ElementaryFunctions.exp(loss)
         // Over the characters of the split, so that char and byte models compare.
-        let bytes = bytesPerToken(split, trained.tokenizer)
+        let bytes = try bytesPerToken(split, trained.tokenizer)
         let bitsPerByte = loss / (0.6931471805599453 * bytes)
         let split = validation ? "val" : "train"
         if json {
@@ -101,15 +107,20 @@ extension Verbs {
     }
 
     /// The mean length of a token in UTF-8.
-    private static func bytesPerToken(_ split: TokenShard, _ tokenizer: Tokenizer) -> Double {
+    private static func bytesPerToken(
+        _ split: TokenShard, _ tokenizer: Tokenizer
+    ) throws(Failure) -> Double {
         var counts = [Int](repeating: 0, count: tokenizer.vocabularySize)
         var buffer = [Int32](repeating: 0, count: 1 << 16)
         var position = 0
         while position < split.count {
             let count = min(buffer.count, split.count - position)
-            buffer.withUnsafeMutableBufferPointer {
-                split.copy(from: position, count: count, into: $0.baseAddress!)
+            let result = buffer.withUnsafeMutableBufferPointer { buffer in
+                Result { () throws(Failure) in
+                    try split.copy(from: position, count: count, into: buffer.baseAddress!)
+                }
             }
+            try result.get()
             for token in buffer[..<count] { counts[Int(token)] += 1 }
             position += count
         }

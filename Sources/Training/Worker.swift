@@ -1,3 +1,4 @@
+import Host
 import Kernels
 import Model
 import TokenData
@@ -14,6 +15,8 @@ package final class Worker: @unchecked Sendable {
     let fold: GradientFold?
     /// The sum of this worker's gradients of the present step; nil where it had none.
     var gradient: UnsafeMutablePointer<Float>?
+    /// Why this worker could not do its part of the job that the pool ran last.
+    var failure: Failure?
 
     /// - Parameters:
     ///   - sequences: b.
@@ -55,6 +58,15 @@ package final class Workers: @unchecked Sendable {
         made.deinitialize(count: threads)
         made.deallocate()
         self.pool = pool
+    }
+
+    /// Runs a job that may leave a failure with a worker, and throws the first worker's that has one.
+    func run(_ job: @escaping WorkerPool.Job) throws(Failure) {
+        for worker in all { worker.failure = nil }
+        pool.run(job)
+        for worker in all {
+            if let failure = worker.failure { throw failure }
+        }
     }
 }
 

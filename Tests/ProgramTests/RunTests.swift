@@ -101,8 +101,9 @@ import Testing
         let words = place.train("--max-steps", "3000", "--eval-interval", "0")
         let mutation = ["CAUSALGEN_TEST_MUTATION": "ignore-lock"]
         let runs = [try Program.start(words, mutation), try Program.start(words, mutation)]
-        let codes = try runs.map { try $0.wait().exitCode }
-        #expect(codes != [0, 73] && codes != [73, 0])
+        for run in runs {
+            #expect(!(try run.wait().errors.contains("another job")))
+        }
     }
 
     @Test func evaluationHasTheSameBitsOnTwoRanks() throws {

@@ -31,7 +31,7 @@ import TokenData
         var inputs = [Int32](repeating: -1, count: 5 * blockSize)
         var targets = inputs
         for step in 0..<400 {
-            sampler.fill(step: step, sequences: 0..<5, inputs: &inputs, targets: &targets)
+            try sampler.fill(step: step, sequences: 0..<5, inputs: &inputs, targets: &targets)
             for row in 0..<5 {
                 let window = inputs[row * blockSize..<(row + 1) * blockSize]
                 let first = window.first!
@@ -51,15 +51,15 @@ import TokenData
         let sampler = try BatchSampler(try shard(1000), blockSize: 7, seed: 11)
         var inputs = [Int32](repeating: -1, count: 12 * 7)
         var targets = inputs
-        sampler.fill(step: 5, sequences: 0..<12, inputs: &inputs, targets: &targets)
+        try sampler.fill(step: 5, sequences: 0..<12, inputs: &inputs, targets: &targets)
         for size in [1, 2, 3, 5, 12] {
             var parts = [Int32](repeating: -1, count: 12 * 7)
             var partTargets = parts
             for lower in stride(from: 0, to: 12, by: size).reversed() {
                 let part = lower..<min(lower + size, 12)
-                parts.withUnsafeMutableBufferPointer { parts in
-                    partTargets.withUnsafeMutableBufferPointer { targets in
-                        sampler.fill(
+                try parts.withUnsafeMutableBufferPointer { parts in
+                    try partTargets.withUnsafeMutableBufferPointer { targets in
+                        try sampler.fill(
                             step: 5, sequences: part, inputs: parts.baseAddress! + lower * 7,
                             targets: targets.baseAddress! + lower * 7)
                     }

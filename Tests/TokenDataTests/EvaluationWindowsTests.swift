@@ -42,7 +42,7 @@ import TokenData
         let windows = try windows(60, blockSize: 5, limit: 7)
         var inputs = [Int32](repeating: -1, count: 3 * 5)
         var targets = inputs
-        windows.fill(4..<7, inputs: &inputs, targets: &targets)
+        try windows.fill(4..<7, inputs: &inputs, targets: &targets)
         let expected = (4..<7).flatMap { i in (0..<5).map { Int32(windows.start(i) + $0) } }
         #expect(inputs == expected)
         #expect(targets == expected.map { $0 + 1 })

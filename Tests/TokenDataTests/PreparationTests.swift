@@ -20,10 +20,10 @@ import TokenData
         )
     }
 
-    private func text(of dataset: TokenDataset) -> String {
-        [dataset.train, dataset.validation].map { shard in
+    private func text(of dataset: TokenDataset) throws -> String {
+        try [dataset.train, dataset.validation].map { shard in
             var tokens = [Int32](repeating: 0, count: shard.count)
-            shard.copy(from: 0, count: shard.count, into: &tokens)
+            try shard.copy(from: 0, count: shard.count, into: &tokens)
             return dataset.tokenizer.decode(tokens)
         }.joined()
     }
@@ -43,7 +43,7 @@ import TokenData
         let summary = try prepare(folder.write(text, to: "input.txt"), kind: kind)
         let count = kind == .char ? text.unicodeScalars.count : text.utf8.count
         let dataset = try TokenDataset(out)
-        #expect(self.text(of: dataset) == text)
+        #expect(try self.text(of: dataset) == text)
         #expect(dataset.train.count == Int(Double(count) * 0.9))
         #expect(dataset.train.count + dataset.validation.count == count)
         #expect(dataset.tokenizer.kind == kind)

@@ -1,3 +1,4 @@
+import Glibc
 import Host
 import Testing
 import TokenData
@@ -21,9 +22,9 @@ import TokenData
         } + littleEndianBytes(tokens)
     }
 
-    private func tokens(of shard: TokenShard) -> [UInt16] {
+    private func tokens(of shard: TokenShard) throws -> [UInt16] {
         var copied = [Int32](repeating: -1, count: shard.count)
-        shard.copy(from: 0, count: shard.count, into: &copied)
+        try shard.copy(from: 0, count: shard.count, into: &copied)
         return copied.map { UInt16($0) }
     }
 
@@ -40,7 +41,7 @@ import TokenData
             let shard = try TokenShard(path, vocabularySize: 300)
             #expect(shard.layout == layout)
             #expect(shard.count == count && shard.vocabularySize == 300)
-            #expect(tokens(of: shard) == written)
+            #expect(try tokens(of: shard) == written)
             #expect(shard.sha256 == digest)
         }
     }
@@ -61,8 +62,8 @@ import TokenData
         let shard = try TokenShard(try shard(written), vocabularySize: 300)
         for (start, count) in [(0, 0), (0, 1), (1, 17), (100, 1), (101, 0), (0, 101), (37, 53)] {
             var copied = [Int32](repeating: -7, count: count + 2)
-            copied.withUnsafeMutableBufferPointer {
-                shard.copy(from: start, count: count, into: $0.baseAddress! + 1)
+            try copied.withUnsafeMutableBufferPointer {
+                try shard.copy(from: start, count: count, into: $0.baseAddress! + 1)
             }
             #expect(copied.first == -7 && copied.last == -7)
             #expect(
@@ -71,13 +72,83 @@ import TokenData
         }
     }
 
+    /// What happens to a file after it was opened: reading ends in a failure that names it, and says
+    /// what was found.
+    @Test(arguments: [1, 4096, 5000]) func aShardThatShrinksIsAFailure(cut: Int) throws {
+        let written = (0..<5000).map { UInt16($0 % 300) }
+        let path = try shard(written)
+        let shard = try TokenShard(path, vocabularySize: 300)
+        let sampler = try BatchSampler(shard, blockSize: 4999, seed: 1)
+        let windows = try EvaluationWindows(shard, blockSize: 4999, limit: nil)
+        #expect(truncate(path, off_t(10_064 - cut)) == 0)
+        var inputs = [Int32](repeating: 0, count: 5000)
+        var targets = inputs
+        let failures = [
+            failure { () throws(Failure) in try shard.copy(from: 0, count: 5000, into: &inputs) },
+            failure { () throws(Failure) in
+                try sampler.fill(step: 0, sequences: 0..<1, inputs: &inputs, targets: &targets)
+            },
+            failure { () throws(Failure) in
+                try windows.fill(0..<1, inputs: &inputs, targets: &targets)
+            },
+        ]
+        for error in failures {
+            let error = try #require(error)
+            #expect(error.exitCode == .damaged)
+            #expect(error.message.contains("'\(path)'"), "\(error.message)")
+            #expect(error.message.contains("it had 10064 bytes"), "\(error.message)")
+            #expect(error.message.contains("now has \(10_064 - cut)"), "\(error.message)")
+        }
+        // What is still there can be read, and once it is back, all.
+        try shard.copy(from: 0, count: 2500 - cut / 2, into: &inputs)
+        try TokenShard.write(written[...], vocabularySize: 300, to: path + ".copy")
+        #expect(try tokens(of: TokenShard(path + ".copy", vocabularySize: 300)) == written)
+    }
+
+    /// A token that an embedding has no row for never reaches a model.
+    @Test func aTokenThatLeavesTheVocabularyIsAFailure() throws {
+        let path = try shard((0..<100).map { UInt16($0) })
+        let shard = try TokenShard(path, vocabularySize: 300)
+        let sampler = try BatchSampler(shard, blockSize: 99, seed: 1)
+        for index in [0, 1, 98, 99] {
+            let descriptor = open(path, O_WRONLY)
+            pwrite(descriptor, littleEndianBytes([300]), 2, off_t(64 + 2 * index))
+            var inputs = [Int32](repeating: 0, count: 100)
+            var targets = inputs
+            let failures = [
+                failure { () throws(Failure) in try shard.copy(from: 0, count: 100, into: &inputs)
+                },
+                failure { () throws(Failure) in
+                    try sampler.fill(step: 0, sequences: 0..<1, inputs: &inputs, targets: &targets)
+                },
+            ]
+            pwrite(descriptor, littleEndianBytes([UInt16(index)]), 2, off_t(64 + 2 * index))
+            close(descriptor)
+            for error in failures {
+                let error = try #require(error)
+                #expect(error.exitCode == .damaged)
+                #expect(error.message.contains("'\(path)'"))
+                #expect(error.message.contains("one is 300 now"), "\(error.message)")
+            }
+        }
+        #expect(try tokens(of: shard) == (0..<100).map { UInt16($0) })
+    }
+
+    @Test func aNamedPipeIsRefusedAndNotWaitedFor() throws {
+        let path = "\(folder.path)/pipe.shard"
+        #expect(mkfifo(path, 0o600) == 0)
+        let error = try #require(
+            failure { () throws(Failure) in try TokenShard(path, vocabularySize: 3) })
+        #expect(error.exitCode == .damaged)
+    }
+
     @Test func copyingBeyondTheEndTraps() async {
         await #expect(processExitsWith: .failure) {
             let folder = TemporaryFolder()
             let path = folder.write([1, 0, 2, 0], to: "train.bin")
             let shard = try TokenShard(path, vocabularySize: 3)
             var copied = [Int32](repeating: 0, count: 2)
-            shard.copy(from: 1, count: 2, into: &copied)
+            try shard.copy(from: 1, count: 2, into: &copied)
         }
     }
 
