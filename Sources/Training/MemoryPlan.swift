@@ -29,14 +29,15 @@ package struct MemoryPlan {
                     configuration.model, sequences: configuration.microBatchSize,
                     backward: $1 > 0)
         }
+        let sharding = Sharding(layout, ranks: division.workers)
         let received = CanonicalSum.receivedCount(
-            count: layout.gradientCount, rank: rank, ranks: division.workers,
-            activeRanks: division.activeWorkers)
+            pieces: sharding.gradientParts, rank: rank, activeRanks: division.activeWorkers)
+        let moments = rank == 0 ? layout.arenaCount : sharding.shards[rank].count
         let idle = division.range(of: rank).isEmpty ? layout.gradientCount : 0
         checkpointBytes = floats(3 * layout.arenaCount)
         items = [
             Item(name: "weights", bytes: floats(layout.arenaCount)),
-            Item(name: "moments", bytes: floats(2 * layout.arenaCount)),
+            Item(name: "moments", bytes: floats(2 * moments)),
             Item(
                 name: "packed weights",
                 bytes: PackedWeights.byteCount(configuration.model, layout)),

@@ -27,9 +27,9 @@ package final class Trainer: @unchecked Sendable {
     package let configuration: Configuration
     package let model: LanguageModel
     package let weights: Weights
-    /// m and v of AdamW.
-    package let firstMoments: Arena
-    package let secondMoments: Arena
+    /// m and v of AdamW: this rank's shard of them; rank 0 has room for all, which `gatherMoments` fills.
+    package let firstMoments: Moments
+    package let secondMoments: Moments
     /// The optimizer steps completed.
     package var completedSteps = 0
 
@@ -40,6 +40,11 @@ package final class Trainer: @unchecked Sendable {
     private let division: WorkDivision
     private let threadDivision: WorkDivision
     private let rankSum: CanonicalSum
+    private let sharding: Sharding
+    /// What this rank updates, in Floats of the weights' arena.
+    private var shard: Range<Int> { sharding.shards[communicator.rank] }
+    /// The shards in chunks of the gradient norm, by rank.
+    private let chunkPieces: [Range<Int>]
     /// Where this rank's gradient ends up when it has no micro-batch of its own.
     private let received: Arena?
     private let lossPieces: [Range<Int>]
@@ -82,14 +87,20 @@ package final class Trainer: @unchecked Sendable {
         lossPieces = (0..<communicator.size).map { division.range(of: $0) }
 
         weights = Weights(model)
-        firstMoments = Arena(count: model.layout.arenaCount)
-        secondMoments = Arena(count: model.layout.arenaCount)
+        let sharding = Sharding(model.layout, ranks: communicator.size)
+        self.sharding = sharding
+        chunkPieces = sharding.chunks()
+        let kept =
+            communicator.rank == 0
+            ? 0..<model.layout.arenaCount : sharding.shards[communicator.rank]
+        firstMoments = Moments(of: kept)
+        secondMoments = Moments(of: kept)
         workers = Workers(
             model, sequences: configuration.microBatchSize, threads: threads,
             cores: cores,
             runs: (0..<threads).map { threadDivision.range(of: $0).count })
         rankSum = CanonicalSum(
-            over: communicator, count: model.layout.gradientCount,
+            over: communicator, pieces: sharding.gradientParts,
             activeRanks: division.activeWorkers)
         let isActive = !division.range(of: communicator.rank).isEmpty
         received = isActive ? nil : Arena(count: model.layout.gradientCount)
@@ -134,13 +145,19 @@ package final class Trainer: @unchecked Sendable {
         gradient = workers.all[0].gradient ?? received!.floats
         let exchangeStart = monotonicSeconds()
         workers.all[0].clock.lap(.waiting)
-        try rankSum.sum(gradient)
+        try rankSum.reduceScatter(gradient)
         try communicator.allgather(losses, pieces: lossPieces)
         workers.all[0].clock.lap(.exchange)
-        report.communicationSeconds = monotonicSeconds() - exchangeStart
 
-        // The two parts of the tied embedding meet; the norm decides before anything is changed.
+        // Each rank has its shard of the gradient. The two parts of the tied embedding meet; the norm
+        // decides before anything is changed.
+        report.communicationSeconds = monotonicSeconds() - exchangeStart
         workers.pool.run(completeGradient)
+        try exchange(&report) { () throws(Failure) in
+            try communicator.allgather(
+                UnsafeMutableBufferPointer(start: chunkSums, count: chunkPieces.last!.upperBound),
+                pieces: chunkPieces)
+        }
         report.loss = losses.reduce(0, +) / Double(configuration.tokensPerStep)
         report.gradientNorm = gradientNorm()
         try requireFinite(report)
@@ -154,6 +171,11 @@ package final class Trainer: @unchecked Sendable {
             weightDecay: configuration.weightDecay,
             gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
         workers.pool.run(updateWeights)
+        try exchange(&report) { () throws(Failure) in
+            try communicator.allgather(
+                UnsafeMutableBufferPointer(start: weights.floats, count: weights.arena.count),
+                pieces: sharding.shards)
+        }
         workers.pool.run(packWeights)
         completedSteps += 1
         report.seconds = monotonicSeconds() - start
@@ -207,7 +229,7 @@ package final class Trainer: @unchecked Sendable {
     private func combineThreads(worker number: Int) {
         workers.all[number].clock.lap(.waiting)
         defer { workers.all[number].clock.lap(.fold) }
-        let slice = slice(of: model.layout.gradientCount, number)
+        let slice = slice(of: 0..<model.layout.gradientCount, number)
         let active = threadDivision.activeWorkers
         var distance = 1
         while distance < active {
@@ -227,12 +249,11 @@ package final class Trainer: @unchecked Sendable {
         workers.all[number].clock.lap(.waiting)
         defer { workers.all[number].clock.lap(.norm) }
         let layout = model.layout
-        let slice = slice(of: layout.arenaCount, number)
-        let tied = layout.tokenEmbedding..<layout.tokenEmbedding + layout.inputEmbedding.count
-        let part = slice.clamped(to: tied)
-        if !part.isEmpty {
-            let input = layout.inputEmbedding.lowerBound + part.lowerBound - tied.lowerBound
-            GradientSum.add(gradient + input, to: gradient + part.lowerBound, count: part.count)
+        let slice = slice(of: shard, number)
+        let (head, input) = (layout.headPart(of: slice), layout.inputPart(of: slice))
+        if !head.isEmpty {
+            GradientSum.add(
+                gradient + input.lowerBound, to: gradient + head.lowerBound, count: head.count)
         }
         GradientNorm.chunkSums(
             of: gradient + slice.lowerBound, chunks: slice.count / GradientNorm.chunk,
@@ -262,14 +283,14 @@ package final class Trainer: @unchecked Sendable {
     private func updateWeights(worker number: Int) {
         workers.all[number].clock.lap(.waiting)
         defer { workers.all[number].clock.lap(.update) }
-        let slice = slice(of: model.layout.arenaCount, number)
+        let slice = slice(of: shard, number)
         for tensor in model.layout.segments {
             let part = slice.clamped(to: tensor.range)
             guard !part.isEmpty else { continue }
             AdamW.update(
                 weights: weights.floats + part.lowerBound, gradients: gradient + part.lowerBound,
-                firstMoments: firstMoments.floats + part.lowerBound,
-                secondMoments: secondMoments.floats + part.lowerBound, count: part.count,
+                firstMoments: firstMoments.base + part.lowerBound,
+                secondMoments: secondMoments.base + part.lowerBound, count: part.count,
                 decays: tensor.decays, step: update)
         }
     }
@@ -280,12 +301,63 @@ package final class Trainer: @unchecked Sendable {
         weights.panels.pack(weights.floats, worker: number, of: workers.all.count)
     }
 
-    /// A thread's share of an arena: whole chunks.
-    private func slice(of count: Int, _ worker: Int) -> Range<Int> {
-        let chunks = count / ParameterLayout.granule
+    /// A thread's share of a range of an arena: whole chunks.
+    private func slice(of range: Range<Int>, _ worker: Int) -> Range<Int> {
+        let chunks = range.count / ParameterLayout.granule
         let threads = workers.all.count
         let first = chunks * worker / threads
         let end = chunks * (worker + 1) / threads
-        return first * ParameterLayout.granule..<end * ParameterLayout.granule
+        return range.lowerBound + first * ParameterLayout.granule..<range.lowerBound + end
+            * ParameterLayout.granule
+    }
+
+    /// Ranks speak to each other; the time is booked.
+    private func exchange(
+        _ report: inout StepReport, _ body: () throws(Failure) -> Void
+    ) throws(Failure) {
+        guard communicator.size > 1 else { return }
+        let start = monotonicSeconds()
+        workers.all[0].clock.lap(.waiting)
+        try body()
+        workers.all[0].clock.lap(.exchange)
+        report.communicationSeconds += monotonicSeconds() - start
+    }
+
+    // MARK: The moments of all ranks
+
+    /// Completes rank 0's moments by the other ranks' shards. All ranks call it.
+    package func gatherMoments() throws(Failure) {
+        try forEachForeignShard { (moments, shard, owner) throws(Failure) in
+            let bytes = UnsafeMutableRawBufferPointer(moments.buffer(of: shard))
+            if communicator.rank == 0 {
+                try communicator.receive(bytes, from: owner)
+            } else {
+                try communicator.send(UnsafeRawBufferPointer(bytes), to: 0)
+            }
+        }
+    }
+
+    /// Gives every rank its shard of rank 0's moments. All ranks call it.
+    package func scatterMoments() throws(Failure) {
+        try forEachForeignShard { (moments, shard, owner) throws(Failure) in
+            let bytes = UnsafeMutableRawBufferPointer(moments.buffer(of: shard))
+            if communicator.rank == 0 {
+                try communicator.send(UnsafeRawBufferPointer(bytes), to: owner)
+            } else {
+                try communicator.receive(bytes, from: 0)
+            }
+        }
+    }
+
+    /// On rank 0 every other rank's shard, on another rank its own.
+    private func forEachForeignShard(
+        _ body: (Moments, Range<Int>, _ owner: Int) throws(Failure) -> Void
+    ) throws(Failure) {
+        for owner in 1..<max(1, communicator.size)
+        where [0, owner].contains(communicator.rank) {
+            for moments in [firstMoments, secondMoments] {
+                try body(moments, sharding.shards[owner], owner)
+            }
+        }
     }
 }

@@ -21,9 +21,8 @@ extension TrainingRun {
         }
         let origin = try shared(resumed?.step ?? -1)
         if origin >= 0 {
-            for arena in [trainer.weights.arena, trainer.firstMoments, trainer.secondMoments] {
-                try broadcast(arena)
-            }
+            try broadcast(trainer.weights.arena)
+            try trainer.scatterMoments()
             trainer.completedSteps = origin
             trainer.stateDidChange()
         } else if !configuration.initialCheckpoint.isEmpty {

@@ -144,8 +144,9 @@ final class TrainingRun {
         }
     }
 
-    /// Only rank 0 saves; the others hear of it where the last save fails.
+    /// Rank 0 saves, once it has all moments; the others hear of it where the last save fails.
     private func save(isLast: Bool) throws(Failure) {
+        try trainer.gatherMoments()
         checkpoint.step = trainer.completedSteps
         checkpoint.tokensSeen = trainer.completedSteps * configuration.tokensPerStep
         guard isLast else {

@@ -94,8 +94,10 @@ private struct ResumeVerification {
             configuration, dryRun: false, console: .silent, communicator)!
         try run.run()
         let layout = run.trainer.model.layout
+        // Rank 0 has all moments since the last save, and speaks for all.
+        let isFirst = communicator.rank == 0
         let text =
-            communicator.rank == 0
+            isFirst
             ? try MappedFile.text("\(configuration.runDirectory)/metrics.jsonl") : ""
         let log = text.split(separator: "\n").map { line in
             ["step", "train/loss", "train/grad_norm", "val/loss"].map { name in
@@ -104,8 +106,10 @@ private struct ResumeVerification {
         }
         return Outcome(
             weights: WeightsDigest.hexadecimal(layout, run.trainer.weights.floats),
-            firstMoments: WeightsDigest.hexadecimal(layout, run.trainer.firstMoments.floats),
-            secondMoments: WeightsDigest.hexadecimal(layout, run.trainer.secondMoments.floats),
+            firstMoments: isFirst
+                ? WeightsDigest.hexadecimal(layout, run.trainer.firstMoments.floats) : "",
+            secondMoments: isFirst
+                ? WeightsDigest.hexadecimal(layout, run.trainer.secondMoments.floats) : "",
             history: run.checkpoint.history, log: log)
     }
 

@@ -36,7 +36,7 @@ import Training
         let rank = RecordingRank(rank: place.rank, of: place.ranks)
         let trainer = try Self.trainer(Configuration(), threads: place.threads, rank)
         #expect(plan["weights"] == trainer.weights.arena.bytes)
-        #expect(plan["moments"] == trainer.firstMoments.bytes + trainer.secondMoments.bytes)
+        #expect(plan["moments"] == 4 * (trainer.firstMoments.count + trainer.secondMoments.count))
         #expect(plan["packed weights"] == trainer.weights.panels.floats.count * 4)
         let workers = trainer.workers.all
         #expect(workers.count == place.threads)
@@ -111,9 +111,13 @@ import Training
 
     @Test func ranksReceiveTheirPieceOfTheOthersGradients() {
         #expect(Self.plan({ _ in })["exchange"] == 0)
-        let two = Self.plan({ _ in }, ranks: 2)
+        let two = (0..<2).map { Self.plan({ _ in }, rank: $0, ranks: 2) }
         let gradients = Self.plan { $0.microBatchSizeChosen = 12 }["gradients"]!
-        #expect(abs(two["exchange"]! - gradients / 2) <= 4096)
+        #expect(abs(two[0]["exchange"]! + two[1]["exchange"]! - gradients) <= 4096)
+        // Rank 0 has room for all moments, as it saves; the others keep their shard.
+        let whole = Self.plan({ _ in })["moments"]!
+        #expect(two[0]["moments"] == whole)
+        #expect(two[1]["moments"] == whole / 2)
     }
 }
 

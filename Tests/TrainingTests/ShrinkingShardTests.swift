@@ -12,8 +12,12 @@ import Training
     let path = NSTemporaryDirectory() + "causalgen-\(UUID().uuidString).shard"
 
     private func floats(_ trainer: Trainer) -> [[Float]] {
-        [trainer.weights.arena, trainer.firstMoments, trainer.secondMoments].map {
-            Array(UnsafeBufferPointer(start: $0.floats, count: $0.count))
+        let count = trainer.weights.arena.count
+        let (w, m, v) = (
+            trainer.weights.floats, trainer.firstMoments.floats, trainer.secondMoments.floats
+        )
+        return [w, m, v].map { (start: UnsafeMutablePointer<Float>) in
+            Array(UnsafeMutableBufferPointer(start: start, count: count))
         }
     }
 
