@@ -32,8 +32,11 @@ package final class BackgroundWriter: Sendable {
             guard case .idle = state else { preconditionFailure("one checkpoint at a time") }
             state = .writing
         }
+        nonisolated(unsafe) var once: (@Sendable () throws(Failure) -> Void)? = work
         let thread = Thread { [self] in
-            let result = Result { () throws(Failure) in try work() }
+            let result = Result { () throws(Failure) in try once!() }
+            // With it goes the image that it holds, before another may be made.
+            once = nil
             state.withLock { $0 = .ended(result) }
             ended.signal()
         }

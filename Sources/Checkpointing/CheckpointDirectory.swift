@@ -42,24 +42,40 @@ package final class CheckpointDirectory: Sendable {
         package let newestStep: Int
     }
 
+    /// The checkpoint of a step, verified.
+    ///
+    /// - Throws: exit code 65 where it is damaged or holds another step.
+    package func reader(ofStep step: Int) throws(Failure) -> CheckpointReader {
+        let reader = try CheckpointReader(path(ofStep: step))
+        guard reader.checkpoint.step == step else {
+            throw Failure(
+                .damaged,
+                "'\(reader.path)' holds step \(reader.checkpoint.step): it was renamed or copied")
+        }
+        _ = valid.withLock { $0.insert(step) }
+        return reader
+    }
+
     /// The newest checkpoint whose every byte is right; nil where there is no file to try.
     ///
-    /// - Throws: exit code 65 where there are files and none is valid.
+    /// A file that is damaged is passed over; one that cannot be read for another reason, or that a later
+    /// version of this program has written, is not: what it holds may be good.
+    ///
+    /// - Throws: exit code 65 where there are files and none is valid; 74, 77 where one cannot be read.
     package func newestValid() throws(Failure) -> Resumption? {
         var skipped: [String] = []
         let steps = try steps()
         for step in steps {
-            let candidate = path(ofStep: step)
             do throws(Failure) {
-                let reader = try CheckpointReader(candidate)
-                guard reader.checkpoint.step == step else {
-                    throw Failure(
-                        .damaged,
-                        "'\(candidate)' holds step \(reader.checkpoint.step): it was renamed")
-                }
-                _ = valid.withLock { $0.insert(step) }
+                let reader = try reader(ofStep: step)
                 return Resumption(reader: reader, skipped: skipped, newestStep: steps[0])
             } catch {
+                let isGone = error.exitCode == .missingInput
+                guard
+                    isGone
+                        || error.exitCode == .damaged
+                            && !UserBlock.isOfLaterVersion(path(ofStep: step))
+                else { throw error }
                 skipped.append(error.message)
             }
         }
@@ -117,26 +133,35 @@ package final class CheckpointDirectory: Sendable {
     /// Saves: publishes the image, points `last` at it, and `best` where it is the best, and removes what
     /// `retention` has no place for.
     ///
-    /// - Throws: exit codes 70, 73, 74, 77. Checkpoints that were there before are untouched unless the
-    ///   new one is on the disk.
+    /// - Parameter best: the step of the best, perhaps the image's; nil where none is known.
+    /// - Returns: what went wrong once the checkpoint was safe: a hint, or the removal of an old one.
+    /// - Throws: exit codes 70, 73, 74, 77, with everything as it was before.
     package func save(
-        _ image: CheckpointImage, isBest: Bool, retention: Retention
-    ) throws(Failure) {
+        _ image: CheckpointImage, best: Int?, retention: Retention
+    ) throws(Failure) -> Failure? {
         try image.publish(at: path(ofStep: image.step))
         _ = valid.withLock { $0.insert(image.step) }
-        try PublishedFile.write(
-            "\(Self.name(ofStep: image.step))\n", to: isBest ? ["last", "best"] : ["last"], in: path
-        )
-        try retain(retention)
+        do throws(Failure) {
+            try point(best == image.step ? ["last", "best"] : ["last"], at: image.step)
+            try retain(retention, newest: image.step, best: best)
+            return nil
+        } catch {
+            return error
+        }
     }
 
-    /// Removes old checkpoints: all but the newest `keepLast` valid ones, the multiples of `keepEvery`,
-    /// and `best`. A file that is not valid counts for nothing, and is left alone while it is newer than
-    /// those that are kept: a person may want to look at it.
-    private func retain(_ retention: Retention) throws(Failure) {
-        let best = step(hintedBy: "best")
+    /// Lets hints name the checkpoint of a step.
+    package func point(_ hints: [String], at step: Int) throws(Failure) {
+        try PublishedFile.write("\(Self.name(ofStep: step))\n", to: hints, in: path)
+    }
+
+    /// Removes checkpoints that are older than the newest one: all but the newest `keepLast` valid ones,
+    /// the multiples of `keepEvery`, and the best. A file that is not valid counts for nothing, and is left
+    /// alone while it is newer than those that are kept: a person may want to look at it. What a later
+    /// step's name has is of a run that went on from here, and none of this one's business.
+    private func retain(_ retention: Retention, newest: Int, best: Int?) throws(Failure) {
         var kept = 0
-        for step in try steps() {
+        for step in try steps() where step <= newest {
             if kept < max(2, retention.keepLast) {
                 kept += isValid(step) ? 1 : 0
                 continue
@@ -147,20 +172,19 @@ package final class CheckpointDirectory: Sendable {
         }
     }
 
-    /// Whether every byte of a step's file is right; a file that this process knows is not read again.
+    /// Whether a step's file could be resumed from; one that this process knows is not read again.
     package func isValid(_ step: Int) -> Bool {
-        if valid.withLock({ $0.contains(step) }) { return true }
-        guard let file = try? MappedFile(path(ofStep: step)), (try? UserBlock.verify(file)) != nil
-        else { return false }
-        _ = valid.withLock { $0.insert(step) }
-        return true
+        valid.withLock { $0.contains(step) } || (try? reader(ofStep: step)) != nil
     }
 
     /// The file that a user means by a checkpoint's path: the file itself, what a `last` or `best`
     /// names, or the newest valid one of a directory.
     ///
+    /// - Parameter warn: told of files of a directory that were passed over.
     /// - Throws: exit code 66 where there is nothing, 65 where nothing is valid.
-    package static func file(named path: String) throws(Failure) -> String {
+    package static func file(
+        named path: String, warn: (String) -> Void
+    ) throws(Failure) -> String {
         var isDirectory: ObjCBool = false
         guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
             throw Failure(
@@ -171,6 +195,7 @@ package final class CheckpointDirectory: Sendable {
             guard let newest = try CheckpointDirectory(path).newestValid() else {
                 throw Failure(.missingInput, "there is no checkpoint in '\(path)'")
             }
+            for line in newest.skipped { warn("passed over: \(line)") }
             return newest.reader.path
         }
         let url = URL(fileURLWithPath: path)

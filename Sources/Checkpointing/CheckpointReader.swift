@@ -5,15 +5,14 @@ import Model
 package struct CheckpointReader {
     package let path: String
     package let checkpoint: Checkpoint
-    private let file: HDF5File
+    let file: HDF5File
 
     /// Opens a checkpoint and verifies every byte.
     ///
     /// - Throws: exit code 66 where it is missing, 65 where it is damaged or no checkpoint.
     package init(_ path: String) throws(Failure) {
-        let mapped = try MappedFile(path)
-        try UserBlock.verify(mapped)
-        let file = try HDF5File(mapped: mapped, offset: UserBlock.count)
+        try UserBlock.verify(path)
+        let file = try HDF5File(mapped: try MappedFile(path), offset: UserBlock.count)
         let root = try file.root()
         guard try root.text("format") == Checkpoint.format,
             try root.integer("format_version") == Checkpoint.formatVersion

@@ -19,7 +19,7 @@ package struct StoredTensors {
     /// - Throws: exit code 65 where the groups do not hold the tensors that `weight_names` names.
     package init(_ reader: CheckpointReader) throws(Failure) {
         path = reader.path
-        let root = try HDF5File(reader.path).root()
+        let root = try reader.file.root()
         let weights = try root.group("weights")
         let adamw = try root.group("adamw")
         names = try weights.texts("weight_names")

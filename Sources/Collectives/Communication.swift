@@ -27,7 +27,20 @@ package enum Communication {
                 "--simulate-ranks \(simulatedRanks) makes ranks of threads, and \(launcher.name) has "
                     + "started processes already; leave out one of the two")
         }
-        try SimulatedRanks(size: simulatedRanks).run { run($0) }
+        do throws(Failure) {
+            try SimulatedRanks(size: simulatedRanks).run { (communicator) throws(Failure) in
+                do throws(Failure) {
+                    try body(communicator)
+                    try communicator.finish()
+                } catch {
+                    // What all know of ends the program once, when all threads have come back.
+                    if error == communicator.agreedFailure { throw error }
+                    communicator.end(with: error)
+                }
+            }
+        } catch {
+            SoleCommunicator().end(with: error)
+        }
     }
 
     /// The communicator of this process: MPI's under a launcher, otherwise that of a sole process.

@@ -1,6 +1,7 @@
 import Checkpointing
 import Host
 import Model
+import Synchronization
 
 /// Saves a run's checkpoints on rank 0 without stopping it: a save holds up training for as long as the
 /// state takes to be copied, and a thread writes the copy.
@@ -13,6 +14,8 @@ final class CheckpointSaver {
     private let stopsOnError: Bool
     private let warn: (String) -> Void
     private let writer = BackgroundWriter()
+    /// What went wrong behind a checkpoint that was saved; the writer's thread sets it.
+    private let leftover = Leftover()
     /// The best of the evaluations whose weights are in a checkpoint: what `best` names.
     private var best: Checkpoint.Record?
     /// What the writer is at: the step, and its evaluation where that is the best so far.
@@ -58,11 +61,16 @@ final class CheckpointSaver {
 
     /// Saves the end of the run and waits for it.
     ///
-    /// - Throws: this save's failure, whatever the policy.
+    /// - Throws: this save's failure, whatever the policy; with `stop` also that of the one before, once
+    ///   this one is on the disk.
     func saveLast(_ checkpoint: Checkpoint, _ trainer: Trainer) throws(Failure) {
-        if let result = writer.wait() { try settle(result) }
+        let before = Result { () throws(Failure) in
+            if let result = writer.wait() { try settle(result) }
+        }
         try start(checkpoint, trainer)
-        try writer.wait()?.get()
+        if case .failure(let failure) = writer.wait() { throw failure }
+        sayWhatWasLeft()
+        try before.get()
     }
 
     /// Waits for what is being written, where a run ends early for another reason.
@@ -82,23 +90,48 @@ final class CheckpointSaver {
             record = nil
         }
         writing = (checkpoint.step, record)
-        let (directory, retention, isBest) = (directory, retention, record != nil)
+        let (directory, retention, leftover) = (directory, retention, leftover)
+        let best = record?.step ?? best?.step
         writer.start { () throws(Failure) in
-            try directory.save(image, isBest: isBest, retention: retention)
+            let failure = try directory.save(image, best: best, retention: retention)
+            leftover.put(failure)
         }
+    }
+
+    /// A checkpoint that is safe may have left a hint as it was, or an old file where it was.
+    private func sayWhatWasLeft() {
+        guard let failure = leftover.take() else { return }
+        warn("the checkpoint is saved, but: \(failure.message)")
     }
 
     private func settle(_ result: Result<Void, Failure>) throws(Failure) {
         let writing = self.writing
         self.writing = nil
         switch result {
-        case .success: best = writing?.record ?? best
+        case .success:
+            best = writing?.record ?? best
+            sayWhatWasLeft()
         case .failure(let failure):
             guard !stopsOnError else { throw failure }
             warn(
                 "the checkpoint of step \(writing?.step ?? 0) was not saved: \(failure.message); "
                     + "training goes on and tries again at the next save (--on-save-error stop "
                     + "would end it)")
+        }
+    }
+}
+
+/// A failure on its way from the writer's thread.
+private final class Leftover: Sendable {
+    private let failure = Mutex<Failure?>(nil)
+
+    func put(_ failure: Failure?) { self.failure.withLock { $0 = failure } }
+
+    /// The failure, once.
+    func take() -> Failure? {
+        failure.withLock { failure in
+            defer { failure = nil }
+            return failure
         }
     }
 }

@@ -68,7 +68,9 @@ package struct Configuration: Sendable {
     var canonicalText: String {
         var common = self
         common.threadsChosen = nil
-        return common.yaml
+        return Setting.all.compactMap { setting in
+            setting.read(common).map { "\(setting.name): \($0)" }
+        }.joined(separator: "\n")
     }
     package var runDirectory: String { "\(outputDirectory)/\(runName)" }
 }

@@ -17,8 +17,10 @@ package struct Console: Sendable {
     }
 
     /// A remark that is no result: on standard error.
-    package func warn(_ line: String) {
-        if isSpeaker { Console.write("causalgen: warning: \(line)\n", to: STDERR_FILENO) }
+    package func warn(_ line: String) { if isSpeaker { Self.remark(line) } }
+
+    static func remark(_ line: String) {
+        write("causalgen: warning: \(line)\n", to: STDERR_FILENO)
     }
 
     /// Writes all of a text, whatever a reader at the other end does.

@@ -51,14 +51,18 @@ package struct MemoryPlan {
 
     /// Refuses what would end in an allocation that fails, or in the kernel's choice of a process to kill.
     ///
-    /// - Parameter ranks: of this host.
+    /// - Parameters:
+    ///   - ranks: of this host.
+    ///   - saves: whether rank 0 is one of them.
     /// - Throws: exit code 78.
-    func requireRoom(ranks: Int) throws(Failure) {
-        guard let room = Processor.memoryBytes, ranks * bytes > room else { return }
+    func requireRoom(ranks: Int, saves: Bool) throws(Failure) {
+        let needed = ranks * bytes + (saves ? checkpointBytes : 0)
+        guard let room = Processor.memoryBytes, needed > room else { return }
         let largest = items.max { $0.bytes < $1.bytes }!
         throw Failure(
             .configuration,
-            "\(ranks) rank\(ranks == 1 ? "" : "s") of \(Format.mebibytes(bytes)) on \(hostName()) need "
+            "\(ranks) rank\(ranks == 1 ? "" : "s") of \(Format.mebibytes(bytes)), "
+                + "\(Format.mebibytes(needed)) with a checkpoint's image, on \(hostName()) need "
                 + "more than its \(Format.mebibytes(room)), most of it for \(largest.name); try a smaller "
                 + "--micro-batch-size, fewer --threads, or fewer ranks a host (--dry-run shows all parts)"
         )

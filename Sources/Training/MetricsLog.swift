@@ -35,7 +35,9 @@ final class MetricsLog {
         line += "}\n"
         let bytes = Array(line.utf8)
         let end = lseek(descriptor, 0, SEEK_END)
-        guard write(descriptor, bytes, bytes.count) == bytes.count else {
+        let written = write(descriptor, bytes, bytes.count)
+        guard written == bytes.count else {
+            if written >= 0 { errno = ENOSPC }
             let failure = Failure.system("append to", path)
             // A part of a line would spoil the next one.
             ftruncate(descriptor, end)

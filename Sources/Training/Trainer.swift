@@ -271,11 +271,14 @@ package final class Trainer: @unchecked Sendable {
         guard report.loss.isFinite && report.gradientNorm.isFinite else {
             let microBatch = losses.firstIndex { !$0.isFinite }
             let place = microBatch.map { " (first in micro-batch \($0))" } ?? ""
-            throw Failure(
+            let failure = Failure(
                 .internalError,
                 "step \(completedSteps + 1): loss \(report.loss), gradient norm \(report.gradientNorm)"
                     + "\(place): not finite, so the weights were left as they are; try a lower "
                     + "--learning-rate or more --warmup-steps, from the last checkpoint")
+            // Every rank has the same numbers and throws the same.
+            communicator.agreedFailure = failure
+            throw failure
         }
     }
 

@@ -17,6 +17,11 @@ extension TrainingRun {
             let resumed = try resume()
             if resumed == nil { try takeInitialWeights() }
             if resumed?.step ?? 0 < configuration.maxSteps { try requireRoom() }
+            if let best = bestSaved(resumed?.history ?? []),
+                directory.step(hintedBy: "best") != best.step
+            {
+                try directory.point(["best"], at: best.step)
+            }
             return resumed
         }
         let origin = try shared(resumed?.step ?? -1)
@@ -36,13 +41,11 @@ extension TrainingRun {
             try communicator.agree {}
             return
         }
-        var best: Checkpoint.Record?
         if let resumed {
             checkpoint.created = resumed.created
             checkpoint.history = resumed.history
-            let hinted = directory.step(hintedBy: "best")
-            best = resumed.history.first { $0.step == hinted }
         }
+        let best = bestSaved(resumed?.history ?? [])
         saver = CheckpointSaver(
             configuration, directory: directory, best: best, warn: { [console] in console.warn($0) }
         )
@@ -50,6 +53,13 @@ extension TrainingRun {
             try PublishedFile.write(configuration.yaml, to: "\(directory.path)/config.yaml")
             metrics = try MetricsLog("\(directory.path)/metrics.jsonl", after: completed)
         }
+    }
+
+    /// The best of the evaluations whose weights are in a checkpoint, whatever the hint says: a stop may
+    /// have come before it was written.
+    private func bestSaved(_ history: [Checkpoint.Record]) -> Checkpoint.Record? {
+        history.sorted { $0.validationLoss < $1.validationLoss }
+            .first { $0.validationLoss.isFinite && directory.isValid($0.step) }
     }
 
     /// Rank 0's number, on every rank; a step, or -1 for a new run.
@@ -106,10 +116,10 @@ extension TrainingRun {
             reader = try CheckpointReader(try directory.hinted(configuration.resume))
         default:
             reader = try CheckpointReader(
-                try CheckpointDirectory.file(named: configuration.resume))
+                try CheckpointDirectory.file(named: configuration.resume) { console.warn($0) })
         }
-        let changed = try requireSameRun(reader.checkpoint, reader.path)
-        try requireNothingLost(from: reader.checkpoint.step, changed: changed)
+        try requireSameRun(reader.checkpoint, reader.path)
+        try requireNothingLost(from: reader.checkpoint.step)
         try reader.readWeights(trainer.model.layout, into: trainer.weights.floats)
         if !Mutation.forgetMoments.isActive {
             try reader.readMoments(
@@ -122,9 +132,8 @@ extension TrainingRun {
 
     /// A resumed run must compute what the interrupted one would have.
     ///
-    /// - Returns: the settings that differ and may.
     /// - Throws: exit code 65 for another model, or for what only `--allow-change` lets pass; 78.
-    private func requireSameRun(_ found: Checkpoint, _ path: String) throws(Failure) -> [String] {
+    private func requireSameRun(_ found: Checkpoint, _ path: String) throws(Failure) {
         let old = try Configuration(json: found.configuration, path: path)
         try requireSameModel(old, path)
         var differences: [String] = []
@@ -135,6 +144,9 @@ extension TrainingRun {
             differences.append("--micro-batch-size")
         }
         if old.seed != configuration.seed { differences.append("--seed") }
+        if old.initialCheckpoint != configuration.initialCheckpoint {
+            differences.append("--init-from")
+        }
         guard differences.isEmpty || configuration.allowsChange else {
             throw Failure(
                 .damaged,
@@ -161,7 +173,6 @@ extension TrainingRun {
                 .configuration,
                 "'\(path)' is at step \(found.step), beyond --max-steps \(configuration.maxSteps)")
         }
-        return differences + changed
     }
 
     private func requireSameModel(_ old: Configuration, _ path: String) throws(Failure) {
@@ -179,16 +190,29 @@ extension TrainingRun {
                 + "options, or start anew with another --run-name")
     }
 
-    /// From an older checkpoint the same run gives the newer files' bytes again; another run would
+    /// The same run gives the files behind its checkpoint once more, with the same bits; another run would
     /// overwrite them.
-    private func requireNothingLost(from step: Int, changed: [String]) throws(Failure) {
-        let newer = try directory.steps().filter { $0 > step && directory.isValid($0) }
-        guard !newer.isEmpty, !changed.isEmpty else { return }
-        throw Failure(
-            .cannotCreate,
-            "going on from step \(step) with \(changed.joined(separator: ", ")) would overwrite "
-                + "'\(directory.path(ofStep: newer[0]))'; choose another --run-name, and --resume PATH"
-        )
+    private func requireNothingLost(from step: Int) throws(Failure) {
+        for newer in try directory.steps() where newer > step {
+            guard let reader = try? directory.reader(ofStep: newer) else { continue }
+            let old = try Configuration(json: reader.checkpoint.configuration, path: reader.path)
+            var differing = Setting.all.filter {
+                $0.decidesNumbers && $0.effective(old) != $0.effective(configuration)
+            }.map { "--\($0.name) \($0.effective(old))" }
+            if reader.checkpoint.dataSHA256 != dataset.sha256.hexadecimal {
+                differing.append("other data")
+            }
+            if old.initialCheckpoint != configuration.initialCheckpoint {
+                differing.append("--init-from \(old.initialCheckpoint)")
+            }
+            guard differing.isEmpty else {
+                throw Failure(
+                    .cannotCreate,
+                    "going on from step \(step) would overwrite '\(reader.path)', which is of a run with "
+                        + "\(differing.joined(separator: ", ")); choose another --run-name, with "
+                        + "--resume and the path of the checkpoint")
+            }
+        }
     }
 
     // MARK: Beginning with other weights
@@ -197,7 +221,9 @@ extension TrainingRun {
     private func takeInitialWeights() throws(Failure) {
         guard !configuration.initialCheckpoint.isEmpty else { return }
         let reader = try CheckpointReader(
-            try CheckpointDirectory.file(named: configuration.initialCheckpoint))
+            try CheckpointDirectory.file(named: configuration.initialCheckpoint) {
+                console.warn($0)
+            })
         let found = reader.checkpoint
         try requireSameModel(
             try Configuration(json: found.configuration, path: reader.path), reader.path)

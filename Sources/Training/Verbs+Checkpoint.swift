@@ -15,7 +15,7 @@ package struct TrainedModel {
 
     /// - Parameter path: a checkpoint, a run's `last` or `best`, or a run's directory.
     package init(_ path: String) throws(Failure) {
-        let path = try CheckpointDirectory.file(named: path)
+        let path = try CheckpointDirectory.file(named: path, warn: Console.remark)
         let reader = try CheckpointReader(path)
         checkpoint = reader.checkpoint
         tokenizer = try Tokenizer(json: checkpoint.tokenizer, from: path)

@@ -12,8 +12,8 @@ extension Verbs {
         _ first: String, _ second: String, assertsEqual: Bool, json: Bool
     ) throws(Failure) {
         let readers = (
-            try CheckpointReader(try CheckpointDirectory.file(named: first)),
-            try CheckpointReader(try CheckpointDirectory.file(named: second))
+            try CheckpointReader(try CheckpointDirectory.file(named: first, warn: Console.remark)),
+            try CheckpointReader(try CheckpointDirectory.file(named: second, warn: Console.remark))
         )
         let report = try ComparisonReport(readers.0, readers.1)
         Console.write((json ? report.json : report.description) + "\n", to: 1)

@@ -24,7 +24,8 @@ extension Verbs {
         checkpoint: String, out: String, unties: Bool, json: Bool
     ) throws(Failure) {
         try requireNew(out)
-        let reader = try CheckpointReader(try CheckpointDirectory.file(named: checkpoint))
+        let reader = try CheckpointReader(
+            try CheckpointDirectory.file(named: checkpoint, warn: Console.remark))
         let facts = reader.checkpoint
         var configuration = try Configuration(json: facts.configuration, path: reader.path)
         configuration.model.vocabulary = try Tokenizer(json: facts.tokenizer, from: reader.path)

@@ -8,7 +8,7 @@ extension Verbs {
     ///
     /// - Throws: exit code 66 where there is none, 65 where it is damaged, which is printed as well.
     package static func inspect(checkpoint: String, json: Bool) throws(Failure) {
-        let path = try CheckpointDirectory.file(named: checkpoint)
+        let path = try CheckpointDirectory.file(named: checkpoint, warn: Console.remark)
         let bytes = try MappedFile(path).bytes.count
         let reader: CheckpointReader
         do throws(Failure) {

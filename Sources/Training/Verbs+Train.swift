@@ -94,7 +94,9 @@ extension Verbs {
         if dryRun { return nil }
         let host = communicator.hostNames[communicator.rank]
         try communicator.agree {
-            try memory.requireRoom(ranks: communicator.hostNames.filter { $0 == host }.count)
+            try memory.requireRoom(
+                ranks: communicator.hostNames.filter { $0 == host }.count,
+                saves: communicator.hostNames[0] == host)
         }
         let trainer = Trainer(
             configuration, sampler: sampler, threads: threads, cores: workerPlan.cores,

@@ -23,9 +23,10 @@ extension Verbs {
             let isIdentical = try ResumeVerification(
                 resolved.configuration, steps: steps, communicator
             ).run()
-            if !isIdentical {
-                try communicator.finish()
-                exit(ExitCode.negative.rawValue)
+            guard isIdentical else {
+                let failure = Failure(.negative, "resuming changes this run; see above")
+                communicator.agreedFailure = failure
+                throw failure
             }
         }
     }
@@ -52,7 +53,8 @@ private struct ResumeVerification {
         var configuration = configuration
         // The schedule is the whole run's; these steps are its beginning.
         configuration.decayStepsChosen = configuration.decaySteps
-        configuration.evaluationInterval = max(1, steps / 4)
+        // The interruption is a last step, which is evaluated: so is it in the whole run.
+        configuration.evaluationInterval = max(1, steps / 2)
         configuration.logInterval = 1
         configuration.saveInterval = 0
         configuration.resume = "auto"
@@ -70,7 +72,8 @@ private struct ResumeVerification {
         defer {
             if communicator.rank == 0 { try? FileManager.default.removeItem(atPath: base) }
         }
-        let other = configuration.threadsChosen == 1 ? 2 : 1
+        let usual = configuration.threadsChosen ?? Processor.availableCores
+        let other = usual == 1 ? 2 : 1
         console.say(
             "\(steps) steps at once; then \(half), a checkpoint, and \(steps - half) with --threads "
                 + "\(other); in '\(base)', which is removed at the end")
@@ -131,7 +134,7 @@ private struct ResumeVerification {
             )
         }
         let isIdentical = whole == parts
-        console.say(isIdentical ? "identical" : "NOT identical: resuming changes this run")
+        console.say(isIdentical ? "identical" : "NOT identical")
         return isIdentical
     }
 }

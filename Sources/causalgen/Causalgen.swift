@@ -26,6 +26,9 @@ struct Causalgen: ParsableCommand {
         ])
 
     static func main() {
+        // A reader that leaves and a file that may not grow are errors of the call, not ends of the process.
+        signal(SIGPIPE, SIG_IGN)
+        signal(SIGXFSZ, SIG_IGN)
         let words = CommandLine.arguments.dropFirst().map(plainOptionName)
         do {
             var command = try parseAsRoot(words)

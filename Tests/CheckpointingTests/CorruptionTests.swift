@@ -17,8 +17,8 @@ import Testing
         try PublishedFile.makeDirectory(place)
         directory = CheckpointDirectory(place)
         for step in [1, 2] {
-            try directory.save(
-                try sample.image(step: step), isBest: false,
+            _ = try directory.save(
+                try sample.image(step: step), best: nil,
                 retention: .init(keepLast: 2, keepEvery: 0))
         }
         whole = try Data(contentsOf: URL(fileURLWithPath: directory.path(ofStep: 2)))

@@ -15,9 +15,10 @@ import Testing
     deinit { try? FileManager.default.removeItem(atPath: place) }
 
     private func save(_ step: Int, in directory: CheckpointDirectory) throws(Failure) {
-        try directory.save(
-            try sample.image(step: step), isBest: step == 1,
+        let leftover = try directory.save(
+            try sample.image(step: step), best: 1,
             retention: .init(keepLast: 2, keepEvery: 0))
+        if let leftover { throw leftover }
     }
 
     /// A run's directory with the steps 1 to 3 saved, of which 1 is the best.

@@ -45,8 +45,8 @@ import Testing
             try PublishedFile.makeDirectory(run)
             let directory = CheckpointDirectory(run)
             for step in 1...4 {
-                try directory.save(
-                    sample.image(step: step), isBest: step % 2 == 1,
+                _ = try directory.save(
+                    sample.image(step: step), best: (step - 1) / 2 * 2 + 1,
                     retention: .init(keepLast: 2, keepEvery: 0))
                 events.withLock { $0.append(.saved(step)) }
             }
