@@ -99,6 +99,18 @@ package struct Checkpoint: Equatable, Sendable {
         return CheckpointImage(step: step, file: file)
     }
 
+    /// HDF5 has room for 64 KiB in an attribute, and the names of all tensors are one.
+    ///
+    /// - Throws: exit code 78 where the model has too many tensors.
+    package static func requireNamesFit(_ layout: ParameterLayout) throws(Failure) {
+        let bytes = layout.tensors.count * layout.tensors.map(\.name.utf8.count).max()!
+        guard bytes > 64_000 else { return }
+        throw Failure(
+            .configuration,
+            "a checkpoint has room for the names of some 1,700 tensors, and this model has "
+                + "\(layout.tensors.count); choose a smaller --n-layer")
+    }
+
     /// A bound of the image's bytes: memory is taken once, not grown and copied.
     package func expectedBytes(_ layout: ParameterLayout) -> Int {
         3 * layout.arenaCount * MemoryLayout<Float>.stride + configuration.utf8.count

@@ -15,6 +15,8 @@ package final class RunLock: Sendable {
     private let path: String
     private let owner: Owner
     private let isReleased = Mutex(false)
+    /// Why this job must stop, once another has written its name here.
+    private let loss = Mutex<Failure?>(nil)
 
     /// Who holds a lock, as the file says it.
     package struct Owner: Equatable, Sendable {
@@ -36,7 +38,7 @@ package final class RunLock: Sendable {
     ///   - say: told of an owner that is gone, and of waiting.
     /// - Throws: exit code 73 where another job has it, with its host, pid and start; 77, 74.
     package init(
-        _ directory: String, patienceSeconds: Int = 12, say: (String) -> Void
+        _ directory: String, patienceSeconds: Int = 30, say: (String) -> Void
     ) throws(Failure) {
         path = "\(directory)/lock"
         descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
@@ -67,8 +69,25 @@ package final class RunLock: Sendable {
         isReleased.withLock { isReleased in
             guard !isReleased else { return }
             isReleased = true
-            ftruncate(descriptor, 0)
+            if Self.read(descriptor)?.owner == owner { ftruncate(descriptor, 0) }
             close(descriptor)
+        }
+    }
+
+    /// To be called now and then: two hosts may have found the file free at the same moment, or this one
+    /// have been held up for so long that another believed it gone.
+    ///
+    /// - Throws: exit code 73 where the directory has become another job's.
+    package func check() throws(Failure) {
+        if let failure = loss.withLock({ $0 }) { throw failure }
+    }
+
+    /// Lets the number rise, unless another job's name stands there.
+    private func beat(_ number: Int) {
+        if let found = Self.read(descriptor)?.owner, found != owner {
+            loss.withLock { $0 = Self.taken(path, found) }
+        } else {
+            try? write(beat: number)
         }
     }
 
@@ -142,7 +161,7 @@ package final class RunLock: Sendable {
             while true {
                 sleep(Self.heartbeatSeconds)
                 let isOver = self.isReleased.withLock { isReleased in
-                    if !isReleased { try? write(beat: beat) }
+                    if !isReleased { self.beat(beat) }
                     return isReleased
                 }
                 if isOver { return }

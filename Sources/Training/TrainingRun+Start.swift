@@ -1,5 +1,6 @@
 import Checkpointing
 import Collectives
+import Foundation
 import Host
 import Model
 
@@ -11,6 +12,11 @@ extension TrainingRun {
         let isFirst = communicator.rank == 0
         let resumed: Checkpoint? = try communicator.agree {
             guard isFirst else { return nil }
+            for name in ["CAUSALGEN_TEST_DISK", "CAUSALGEN_TEST_MUTATION"] {
+                if let value = ProcessInfo.processInfo.environment[name] {
+                    console.warn("\(name)=\(value): faults are built in for a test")
+                }
+            }
             try PublishedFile.makeDirectory(directory.path)
             lock = try RunLock(directory.path) { console.warn($0) }
             PublishedFile.removeTemporaries(in: directory.path)
@@ -80,6 +86,7 @@ extension TrainingRun {
 
     /// A run whose first checkpoint has no room is better not begun.
     private func requireRoom() throws(Failure) {
+        try Checkpoint.requireNamesFit(trainer.model.layout)
         let needed = checkpoint.expectedBytes(trainer.model.layout)
         guard let free = PublishedFile.freeBytes(at: directory.path), free < needed else { return }
         throw Failure(

@@ -58,6 +58,7 @@ final class TrainingRun {
         while trainer.completedSteps < configuration.maxSteps {
             let report = try trainer.step()
             try saver?.poll()
+            try lock?.check()
             lastTrainingLoss = report.loss
             seconds += report.seconds
             stepsTimed += 1

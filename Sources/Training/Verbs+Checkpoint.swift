@@ -42,10 +42,14 @@ extension Verbs {
     ) throws(Failure) {
         let communicator = try Communication.start()
         do throws(Failure) {
-            let trained = try communicator.agree {
+            // Rank 0 chooses: `last` may change while a run goes on.
+            let chosen = try communicator.agree {
                 try Processor.check()
-                return try TrainedModel(checkpoint)
+                return communicator.rank == 0
+                    ? try CheckpointDirectory.file(named: checkpoint, warn: Console.remark) : ""
             }
+            let path = try communicator.allgather(chosen)[0]
+            let trained = try communicator.agree { try TrainedModel(path) }
             let configuration = trained.configuration
             let dataset = try communicator.agree {
                 let dataset = try TokenDataset(data ?? configuration.data)

@@ -127,4 +127,26 @@ import Testing
         #expect(try other.steps().contains(5))
         #expect(!(try other.steps().contains(2)))
     }
+
+    /// A run that goes on from its best, with later files still there, keeps what it saves.
+    @Test func whatWasJustSavedStays() throws {
+        let directory = try directory("older")
+        for step in [15, 17, 20] { try save(step, in: directory) }
+        for step in [4, 5, 6] {
+            try save(step, in: directory)
+            _ = try CheckpointReader(try directory.hinted("last"))
+        }
+        #expect(try directory.steps() == [20, 17, 6, 5, 1])
+    }
+
+    /// What a later version of this program has written is not passed over.
+    @Test func aLaterFormatIsNotPassedOver() throws {
+        let directory = try directory("later")
+        let path = directory.path(ofStep: 3)
+        var bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+        bytes[16] = 2
+        try bytes.write(to: URL(fileURLWithPath: path))
+        let failure = #expect(throws: Failure.self) { _ = try directory.newestValid() }
+        #expect(failure?.message.contains("use the later version that wrote it") == true)
+    }
 }

@@ -72,4 +72,17 @@ import Testing
         #expect(said.count == 2 && said[1].contains("node9"))
         lock.release()
     }
+
+    /// Where two hosts have found the file free, the one that wrote first stops.
+    @Test func aLockThatIsLostIsNoticed() throws {
+        let lock = try RunLock(place) { _ in }
+        try lock.check()
+        try writeOther(beat: 1)
+        sleep(6)
+        let failure = #expect(throws: Failure.self) { try lock.check() }
+        #expect(failure?.exitCode == .cannotCreate)
+        #expect(failure?.message.contains("pid 42 on node9") == true)
+        lock.release()
+        #expect(try MappedFile.text(path).hasPrefix("node9"), "the other's name stays")
+    }
 }

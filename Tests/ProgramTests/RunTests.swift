@@ -80,6 +80,52 @@ import Testing
         #expect(try log(place, "tiny").last == log(place, "whole").last)
     }
 
+    /// What a later part of a run with other settings has saved is not overwritten by going on from before
+    /// it; the same run may do that.
+    @Test func anotherLineageIsNotOverwritten() throws {
+        let place = try Workplace()
+        let words = place.train("--save-interval", "2", "--keep-last", "9", "--lr-decay-steps", "8")
+        #expect(try Program.run(words + ["--max-steps", "4"]).exitCode == 0)
+        let other = ["--max-steps", "8", "--learning-rate", "0.002"]
+        #expect(try Program.run(words + other).exitCode == 0)
+        let older = ["--max-steps", "8", "--resume", place.file("runs/tiny/step-00000004.h5")]
+        let refused = try Program.run(words + older)
+        #expect(refused.exitCode == 73, "\(refused.errors)")
+        #expect(refused.errors.contains("--learning-rate 0.002"))
+        let same = try Program.run(words + older + ["--learning-rate", "0.002"])
+        #expect(same.exitCode == 0, "\(same.errors)")
+        let elsewhere = try Program.run(words + older + ["--run-name", "elsewhere"])
+        #expect(elsewhere.exitCode == 0, "\(elsewhere.errors)")
+    }
+
+    @Test func initialWeightsAreTakenOnceAndBelongToTheRun() throws {
+        let place = try Workplace()
+        #expect(try Program.run(place.train("--run-name", "base")).exitCode == 0)
+        let from = ["--init-from", place.file("runs/base/last")]
+        let tuned = try Program.run(place.train() + from)
+        #expect(tuned.output.contains("weights from "), "\(tuned.errors)")
+        let again = try Program.run(place.train("--max-steps", "5") + from)
+        #expect(again.output.contains("resumed from"))
+        let without = try Program.run(place.train("--max-steps", "6"))
+        #expect(without.exitCode == 65)
+        #expect(without.errors.contains("--init-from"))
+    }
+
+    /// A stop between a checkpoint and the hints leaves `best` behind; the next start finds it.
+    @Test func bestIsFoundAgain() throws {
+        let place = try Workplace()
+        let words = place.train(
+            "--max-steps", "8", "--save-interval", "2", "--eval-interval", "2", "--eval-windows",
+            "all", "--keep-last", "9")
+        let killed = try Program.run(words, ["CAUSALGEN_TEST_DISK": "kill@create:last#3"])
+        #expect(killed.exitCode == 9)
+        let best = { try String(contentsOfFile: place.file("runs/tiny/best"), encoding: .utf8) }
+        #expect(try best() == "step-00000004.h5\n")
+        #expect(
+            try Program.run(words + ["--max-steps", "6", "--lr-decay-steps", "8"]).exitCode == 0)
+        #expect(try best() == "step-00000006.h5\n")
+    }
+
     /// Two jobs in one directory, started at once: one trains, the other says who does.
     @Test(arguments: 0..<Campaign.count(short: 3, full: 50))
     func oneOfTwoJobsWins(_ number: Int) throws {

@@ -52,6 +52,16 @@ import Testing
         #expect(try checkpoints(place).last == "step-00000003.h5")
     }
 
+    /// A checkpoint that is on the disk is saved, whatever becomes of its hints.
+    @Test func aHintThatFailsIsAWarning() throws {
+        let place = try Workplace()
+        let result = try Program.run(
+            words(place, "--on-save-error", "stop"), ["CAUSALGEN_TEST_DISK": "eio@rename:/last"])
+        #expect(result.exitCode == 0, "\(result.errors)")
+        #expect(result.errors.contains("the checkpoint is saved, but: cannot publish"))
+        #expect(try checkpoints(place).count == 4)
+    }
+
     /// A real file system that is too small: an error before anything is trained.
     @Test func aDiskWithoutRoomForACheckpointIsRefused() throws {
         let place = try Workplace()
