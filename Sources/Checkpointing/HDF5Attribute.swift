@@ -58,11 +58,6 @@ extension HDF5Group {
         }.get()
     }
 
-    func hasAttribute(_ name: String) -> Bool {
-        let group = identifier.value
-        return HDF5Library.call { H5Aexists(group, name) } > 0
-    }
-
     func setAttribute(_ name: String, _ value: Int) throws(Failure) {
         var value = Int64(value)
         try writeAttribute(

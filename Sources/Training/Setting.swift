@@ -156,7 +156,8 @@ package struct Setting: Sendable {
                 configuration.onSaveError = try choice(text)
             }),
         integer(
-            "keep-last", \.keepLast, 1...1_000_000, .evaluation, "newest checkpoints to keep"),
+            "keep-last", \.keepLast, 1...1_000_000, .evaluation,
+            "newest checkpoints to keep; two stay in any case"),
         integer(
             "keep-every", \.keepEvery, 0...1_000_000_000, .evaluation,
             "keep also those whose step is a multiple of this; 0: none"),
