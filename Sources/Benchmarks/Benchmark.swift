@@ -1,3 +1,4 @@
+import Collectives
 import Glibc
 import Host
 import Model
@@ -6,7 +7,7 @@ import Training
 /// `causalgen bench`: what is timed, how often, and how the results are shown.
 package struct Benchmark: Sendable {
     package enum Subject: String, CaseIterable, Sendable {
-        case kernels, step, decode, checkpoint, all
+        case kernels, step, decode, checkpoint, allreduce, all
     }
 
     package var subject: Subject
@@ -40,6 +41,7 @@ package struct Benchmark: Sendable {
         if subject == .decode || subject == .all, configuration.model.mixer.leaksFuture {
             throw Failure.cannotDecode
         }
+        if subject == .allreduce { return try runReduction() }
         let model = configuration.model
         var members = [
             "\"causalgen\":\"\(Version.text)\"", "\"repetitions\":\(plan.repetitions)",
@@ -78,5 +80,23 @@ package struct Benchmark: Sendable {
             show(try CheckpointBenchmark(configuration: configuration).run(plan))
         }
         if json { Console.write("{\(members.joined(separator: ","))}\n", to: STDOUT_FILENO) }
+    }
+
+    /// Under a launcher, or with --simulate-ranks; every rank takes part, and rank 0 prints.
+    private func runReduction() throws(Failure) {
+        let (plan, json) = (plan, json)
+        try Communication.run(simulatedRanks: configuration.simulatedRanks) {
+            (communicator) throws(Failure) in
+            guard communicator.size > 1 else {
+                throw Failure(
+                    .usage,
+                    "one rank has nothing to add up: mpirun -n 2 causalgen bench allreduce, or "
+                        + "--simulate-ranks 2")
+            }
+            let sizes = stride(from: 12, through: 26, by: 2).map { 1 << $0 }
+            let table = try ReductionBenchmark(communicator: communicator, sizes: sizes).run(plan)
+            let text = json ? "{\"ranks\":\(communicator.size),\(table.json)}" : table.description
+            Console(communicator).say(text)
+        }
     }
 }

@@ -5,6 +5,9 @@
 
 static inline MPI_Comm causalgen_mpi_comm_world(void) { return MPI_COMM_WORLD; }
 static inline MPI_Datatype causalgen_mpi_byte(void) { return MPI_BYTE; }
+static inline MPI_Datatype causalgen_mpi_float(void) { return MPI_FLOAT; }
+static inline MPI_Op causalgen_mpi_sum(void) { return MPI_SUM; }
+static inline void *causalgen_mpi_in_place(void) { return MPI_IN_PLACE; }
 static inline MPI_Status *causalgen_mpi_status_ignore(void) { return MPI_STATUS_IGNORE; }
 static inline MPI_Errhandler causalgen_mpi_errors_return(void) { return MPI_ERRORS_RETURN; }
 

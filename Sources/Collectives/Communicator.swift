@@ -26,6 +26,10 @@ package protocol Communicator: AnyObject, Sendable {
         receiving incoming: UnsafeMutableRawBufferPointer, from source: Int
     ) throws(Failure)
 
+    /// Replaces every rank's vector by the sum over the ranks, in an order that is the transport's own: other
+    /// numbers of ranks have other bits. For comparison with `CanonicalSum`.
+    func allreduce(_ values: UnsafeMutableBufferPointer<Float>) throws(Failure)
+
     /// Returns when every rank has called it.
     func barrier() throws(Failure)
 

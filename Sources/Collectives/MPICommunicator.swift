@@ -101,6 +101,19 @@ package final class MPICommunicator: Communicator {
         }
     }
 
+    /// MPI_Allreduce, blocking and in place.
+    package func allreduce(_ values: UnsafeMutableBufferPointer<Float>) throws(Failure) {
+        let most = messageBytes / MemoryLayout<Float>.stride
+        for offset in stride(from: 0, to: values.count, by: most) {
+            let code = MPI_Allreduce(
+                causalgen_mpi_in_place(), values.baseAddress! + offset,
+                Int32(min(most, values.count - offset)), causalgen_mpi_float(),
+                causalgen_mpi_sum(), communicator)
+            guard code != MPI_SUCCESS else { continue }
+            try Self.check(code, "add up the gradients of all ranks", .peerLost)
+        }
+    }
+
     package func barrier() throws(Failure) {
         try Self.check(MPI_Barrier(communicator), "wait for the other ranks", .peerLost)
     }

@@ -121,6 +121,22 @@ private final class SimulatedCommunicator: Communicator {
         if !outgoing.isEmpty { ranks.mailboxes[destination].waitUntilTaken(from: rank) }
     }
 
+    /// Rank 0 adds up, ranks ascending, and passes the sum on.
+    func allreduce(_ values: UnsafeMutableBufferPointer<Float>) throws(Failure) {
+        let bytes = UnsafeMutableRawBufferPointer(values)
+        if rank == 0 {
+            let other = UnsafeMutableBufferPointer<Float>.allocate(capacity: values.count)
+            defer { other.deallocate() }
+            for source in 1..<max(1, size) {
+                receive(UnsafeMutableRawBufferPointer(other), from: source)
+                for index in values.indices { values[index] += other[index] }
+            }
+        } else {
+            send(UnsafeRawBufferPointer(bytes), to: 0)
+        }
+        try broadcast(bytes)
+    }
+
     /// Every rank hears of every other, directly or by others, at distances 1, 2, 4, …
     func barrier() {
         var token: UInt8 = 0

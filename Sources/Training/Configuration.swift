@@ -32,6 +32,7 @@ package struct Configuration: Sendable {
     package var keepEvery = 0
 
     package var threadsChosen: Int?
+    package var rankReduction = RankReduction.canonical
     package var seed: UInt64 = 1337
 
     package var data = ""
@@ -73,6 +74,14 @@ package struct Configuration: Sendable {
         }.joined(separator: "\n")
     }
     package var runDirectory: String { "\(outputDirectory)/\(runName)" }
+}
+
+/// How the gradients of the ranks are added.
+package enum RankReduction: String, CaseIterable, Sendable {
+    /// Along the canonical tree: the same bits on any number of ranks.
+    case canonical
+    /// By MPI_Allreduce, in an order that is its own.
+    case mpi
 }
 
 /// What a periodic save that fails does to the run.

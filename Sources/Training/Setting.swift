@@ -187,6 +187,15 @@ package struct Setting: Sendable {
             "threads", \.threadsChosen, 1...4096, .workers,
             "threads of a rank; default its share of the cores it may use"),
         Setting(
+            name: "reduction", alias: nil, group: .workers,
+            help:
+                "how the gradients of the ranks are added: canonical (the same bits on any number of "
+                + "ranks), or mpi (MPI_Allreduce, for comparison)",
+            placeholder: "canonical|mpi", read: { $0.rankReduction.rawValue },
+            write: { (configuration, text) throws(Refusal) in
+                configuration.rankReduction = try choice(text)
+            }),
+        Setting(
             name: "seed", alias: nil, group: .workers, help: "key of every random number",
             placeholder: "n", read: { String($0.seed) },
             write: { (configuration, text) throws(Refusal) in

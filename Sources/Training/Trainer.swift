@@ -145,7 +145,12 @@ package final class Trainer: @unchecked Sendable {
         gradient = workers.all[0].gradient ?? received!.floats
         let exchangeStart = monotonicSeconds()
         workers.all[0].clock.lap(.waiting)
-        try rankSum.reduceScatter(gradient)
+        switch configuration.rankReduction {
+        case .canonical: try rankSum.reduceScatter(gradient)
+        case .mpi:
+            try communicator.allreduce(
+                UnsafeMutableBufferPointer(start: gradient, count: model.layout.gradientCount))
+        }
         try communicator.allgather(losses, pieces: lossPieces)
         workers.all[0].clock.lap(.exchange)
 

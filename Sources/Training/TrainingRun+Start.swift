@@ -167,7 +167,7 @@ extension TrainingRun {
                     + differences.joined(separator: ", "))
         }
         let changed = Setting.all.filter {
-            ![.place, .workers, .model, .start].contains($0.group)
+            (![.place, .workers, .model, .start].contains($0.group) || $0.name == "reduction")
                 && $0.read(old) != $0.read(configuration)
         }.map {
             "--\($0.name) \($0.read(old) ?? "default") -> \($0.read(configuration) ?? "default")"

@@ -8,7 +8,7 @@ struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "How fast kernels, steps and decoding are, in parts of what the core can do.",
         usage:
-            "causalgen bench kernels|step|decode|checkpoint|all [PRESET.yaml] [--OPTION VALUE ...]",
+            "causalgen bench kernels|step|decode|checkpoint|allreduce|all [PRESET.yaml] [--OPTION VALUE ...]",
         discussion: """
             kernels  the kernels of a micro-batch on one thread: GFLOP/s or GB/s, share of the core's \
             peak, parts of each result checked against the reference, a hash of all results
@@ -17,14 +17,18 @@ struct Bench: ParsableCommand {
             share of the core's read bandwidth
             checkpoint  copying the state (which training waits for), publishing the file (which it does \
             not), loading it, in --out-dir
-            all      all of them
+            allreduce  the sum of a vector over the ranks (mpirun, --simulate-ranks): along the canonical \
+            tree, and by MPI_Allreduce
+            all      all of the others
 
             Model, batch and threads are chosen as for train (causalgen train --help); the defaults \
             are shakespeare-cpu.yaml's, with one thread. Peaks are measured beside each repetition, \
             as machines drift: quote medians and shares of the peak, not absolute speeds.
             """)
 
-    @Argument(help: ArgumentHelp("What to time.", valueName: "kernels|step|decode|checkpoint|all"))
+    @Argument(
+        help: ArgumentHelp(
+            "What to time.", valueName: "kernels|step|decode|checkpoint|allreduce|all"))
     var subject: String
 
     @Option(help: ArgumentHelp("Timed repetitions.", valueName: "n"))

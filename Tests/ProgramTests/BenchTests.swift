@@ -90,4 +90,21 @@ import Testing
         #expect(result.exitCode == 64)
         #expect(result.errors.contains(message), "\(result.errors)")
     }
+
+    /// The sums are verified by the benchmark itself, bit for bit; of what it says the form is checked.
+    @Test func reductionsAreTimedOnSeveralRanks() throws {
+        let words = ["bench", "allreduce", "--repetitions", "1", "--warm-up", "0", "--json"]
+        for result in [
+            try Program.run(words, ranks: 3), try Program.run(words + ["--simulate-ranks", "5"]),
+        ] {
+            #expect(result.exitCode == 0, "\(result.errors)")
+            let object = try JSONSerialization.jsonObject(with: Data(result.output.utf8))
+            let rows = try #require((object as? [String: Any])?["allreduce"] as? [[String: Any]])
+            #expect(rows.count == 8)
+            #expect(rows.allSatisfy { $0["mpi/canonical"] is NSNumber })
+        }
+        let alone = try Program.run(["bench", "allreduce"])
+        #expect(alone.exitCode == 64)
+        #expect(alone.errors.contains("mpirun -n 2 causalgen bench allreduce"))
+    }
 }

@@ -80,6 +80,18 @@ import Testing
         #expect(try log(place, "tiny").last == log(place, "whole").last)
     }
 
+    /// MPI's own sum of two numbers is the canonical one; of three it need not be, and is said to differ.
+    @Test func theLibrarysReductionIsThereForComparison() throws {
+        let place = try Workplace()
+        let canonical = try Program.run(place.train("--run-name", "canonical"))
+        let mpi = ["--reduction", "mpi"]
+        let two = try Program.run(place.train("--run-name", "two") + mpi, ranks: 2)
+        #expect(digest(two) == digest(canonical), "\(two.errors)")
+        #expect(try Program.run(place.train("--run-name", "three") + mpi, ranks: 3).exitCode == 0)
+        let changed = try Program.run(place.train("--run-name", "two", "--max-steps", "5"))
+        #expect(changed.errors.contains("--reduction mpi -> canonical"), "\(changed.errors)")
+    }
+
     /// What a later part of a run with other settings has saved is not overwritten by going on from before
     /// it; the same run may do that.
     @Test func anotherLineageIsNotOverwritten() throws {
