@@ -148,6 +148,10 @@ package final class Trainer: @unchecked Sendable {
         switch configuration.rankReduction {
         case .canonical: try rankSum.reduceScatter(gradient)
         case .mpi:
+            // MPI knows no rank that is absent: one without work adds zeros.
+            if workers.all[0].gradient == nil {
+                gradient.update(repeating: 0, count: model.layout.gradientCount)
+            }
             try communicator.allreduce(
                 UnsafeMutableBufferPointer(start: gradient, count: model.layout.gradientCount))
         }

@@ -50,10 +50,16 @@ import Testing
         let words = words(place, 300)
         let whole = try Program.run(words + ["--run-name", "whole"])
         var kills = 0
-        for _ in 0..<60 {
+        for start in 0..<60 {
             let ranks = [0, 1, 2, 3].randomElement(using: &random)!
             let run = try Program.start(words, ranks: ranks)
-            usleep(UInt32.random(in: 50_000...(ranks == 0 ? 300_000 : 900_000), using: &random))
+            // The first time when something is saved, then at any time, before MPI has started too.
+            let first = place.file("runs/tiny/last")
+            while start == 0 && run.isRunning && !FileManager.default.fileExists(atPath: first) {
+                usleep(2_000)
+            }
+            let most: UInt32 = start == 0 ? 100_000 : ranks == 0 ? 300_000 : 900_000
+            usleep(UInt32.random(in: 0...most, using: &random))
             let processes = Program.processes(of: place.file("runs")).sorted()
             if kills < 8, let victim = processes.randomElement(using: &random) {
                 kill(victim, SIGKILL)

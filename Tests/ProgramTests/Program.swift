@@ -85,6 +85,8 @@ struct Program {
         /// The process, which is mpirun where there are ranks.
         var identifier: pid_t { process.processIdentifier }
 
+        var isRunning: Bool { process.isRunning }
+
         deinit { for path in paths { try? FileManager.default.removeItem(atPath: path) } }
 
         /// The exit code is the signal's number where a signal ended the command.
