@@ -54,7 +54,7 @@ private final class Mailbox: @unchecked Sendable {
     /// Shows a message; it must stay as it is until `waitUntilTaken`.
     func show(_ bytes: UnsafeRawBufferPointer, from source: Int) {
         lock.lock()
-        while messages[source] != nil { lock.wait() }
+        precondition(messages[source] == nil, "a sender waits until its message is taken")
         messages[source] = bytes
         lock.broadcast()
         lock.unlock()

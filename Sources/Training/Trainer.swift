@@ -143,24 +143,13 @@ package final class Trainer: @unchecked Sendable {
         // Threads, then ranks, go on along the same tree.
         workers.pool.run(combineThreads)
         gradient = workers.all[0].gradient ?? received!.floats
-        let exchangeStart = monotonicSeconds()
-        workers.all[0].clock.lap(.waiting)
-        switch configuration.rankReduction {
-        case .canonical: try rankSum.reduceScatter(gradient)
-        case .mpi:
-            // MPI knows no rank that is absent: one without work adds zeros.
-            if workers.all[0].gradient == nil {
-                gradient.update(repeating: 0, count: model.layout.gradientCount)
-            }
-            try communicator.allreduce(
-                UnsafeMutableBufferPointer(start: gradient, count: model.layout.gradientCount))
+        try exchange(&report) { () throws(Failure) in
+            try reduceGradient()
+            try communicator.allgather(losses, pieces: lossPieces)
         }
-        try communicator.allgather(losses, pieces: lossPieces)
-        workers.all[0].clock.lap(.exchange)
 
         // Each rank has its shard of the gradient. The two parts of the tied embedding meet; the norm
         // decides before anything is changed.
-        report.communicationSeconds = monotonicSeconds() - exchangeStart
         workers.pool.run(completeGradient)
         try exchange(&report) { () throws(Failure) in
             try communicator.allgather(
@@ -250,6 +239,20 @@ package final class Trainer: @unchecked Sendable {
                 left += 2 * distance
             }
             distance *= 2
+        }
+    }
+
+    /// Adds up the ranks' gradients, of which this rank needs its shard.
+    private func reduceGradient() throws(Failure) {
+        switch configuration.rankReduction {
+        case .canonical: try rankSum.reduceScatter(gradient)
+        case .mpi:
+            // MPI knows no rank that is absent: one without work adds zeros.
+            if workers.all[0].gradient == nil {
+                gradient.update(repeating: 0, count: model.layout.gradientCount)
+            }
+            try communicator.allreduce(
+                UnsafeMutableBufferPointer(start: gradient, count: model.layout.gradientCount))
         }
     }
 

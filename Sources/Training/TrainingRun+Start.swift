@@ -64,7 +64,7 @@ extension TrainingRun {
     /// The best of the evaluations whose weights are in a checkpoint, whatever the hint says: a stop may
     /// have come before it was written.
     private func bestSaved(_ history: [Checkpoint.Record]) -> Checkpoint.Record? {
-        history.sorted { $0.validationLoss < $1.validationLoss }
+        history.sorted { ($0.validationLoss, $0.step) < ($1.validationLoss, $1.step) }
             .first { $0.validationLoss.isFinite && directory.isValid($0.step) }
     }
 

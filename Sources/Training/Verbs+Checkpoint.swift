@@ -40,8 +40,7 @@ extension Verbs {
         checkpoint: String, data: String?, validation: Bool, windows: WindowCount, threads: Int?,
         json: Bool
     ) throws(Failure) {
-        let communicator = try Communication.start()
-        do throws(Failure) {
+        try Communication.run(simulatedRanks: 0) { (communicator) throws(Failure) in
             // Rank 0 chooses: `last` may change while a run goes on.
             let chosen = try communicator.agree {
                 try Processor.check()
@@ -78,9 +77,6 @@ extension Verbs {
             let console = Console(communicator)
             console.say(
                 try report(evaluation, trained, split: shard, validation: validation, json: json))
-            try communicator.finish()
-        } catch {
-            communicator.end(with: error)
         }
     }
 
