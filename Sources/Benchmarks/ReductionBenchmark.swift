@@ -28,11 +28,13 @@ struct ReductionBenchmark {
         let count = bytes / MemoryLayout<Float>.stride / vectorWidth * vectorWidth
         let vector = Operand(count: count)
         let values = UnsafeMutableBufferPointer(start: vector.floats, count: count)
-        let sum = CanonicalSum(over: communicator, count: count, activeRanks: communicator.size)
+        let sum = CanonicalSum(
+            over: communicator, values: vector.floats, count: count, bucketCount: 1 << 19,
+            activeRanks: communicator.size)
         var times: (canonical: [Double], mpi: [Double]) = ([], [])
         for repetition in 0..<plan.warmUp + plan.repetitions {
             fill(values)
-            let canonical = try time { () throws(Failure) in try sum.sum(vector.floats) }
+            let canonical = try time { () throws(Failure) in try sum.sum() }
             try verify(values, tolerance: 0)
             fill(values)
             let mpi = try time { () throws(Failure) in try communicator.allreduce(values) }

@@ -8,6 +8,7 @@ static inline MPI_Datatype causalgen_mpi_byte(void) { return MPI_BYTE; }
 static inline MPI_Datatype causalgen_mpi_float(void) { return MPI_FLOAT; }
 static inline MPI_Op causalgen_mpi_sum(void) { return MPI_SUM; }
 static inline void *causalgen_mpi_in_place(void) { return MPI_IN_PLACE; }
+static inline int causalgen_mpi_any_source(void) { return MPI_ANY_SOURCE; }
 static inline MPI_Status *causalgen_mpi_status_ignore(void) { return MPI_STATUS_IGNORE; }
 static inline MPI_Errhandler causalgen_mpi_errors_return(void) { return MPI_ERRORS_RETURN; }
 

@@ -1,13 +1,12 @@
 import Glibc
 import Host
 
-/// The one interface behind which the transports differ: blocking messages between numbered ranks.
+/// The one interface behind which the transports differ: messages between numbered ranks.
 ///
 /// Ranks are numbered by (host, rank on that host), so that neighbours share a node. At most one
 /// thread at a time may call it. Both sides of a message state the same number of bytes, of which
-/// there may be more than 2^31; none at all is no message.
-///
-/// Every operation throws exit code 71 where the other side is lost.
+/// there may be more than 2^31; none at all is no message. Messages are started and looked after
+/// (`Message.swift`, with what is built on that); a transport carries their parts.
 package protocol Communicator: AnyObject, Sendable {
     /// This process, in 0..<size.
     var rank: Int { get }
@@ -15,26 +14,36 @@ package protocol Communicator: AnyObject, Sendable {
     var size: Int { get }
     /// The machine of each rank, by rank.
     var hostNames: [String] { get }
+    /// The process of each rank on its machine, by rank.
+    var processes: [Int32] { get }
+    /// What this rank is at, and how long it may wait for others.
+    var watch: Watch { get }
+    /// The bytes that this rank has handed to the transport so far.
+    var sentBytes: Int { get }
 
-    func send(_ bytes: UnsafeRawBufferPointer, to destination: Int) throws(Failure)
+    /// Starts the next part of a message.
+    func startPart(of message: inout Message) throws(Failure)
 
-    func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) throws(Failure)
+    /// Whether a part has been sent or received; moves on all that are on their way.
+    func isPartDone(_ request: UInt, of message: Message) throws(Failure) -> Bool
 
-    /// Sends to one rank while it receives from another, without either waiting for the other.
-    func exchange(
-        sending outgoing: UnsafeRawBufferPointer, to destination: Int,
-        receiving incoming: UnsafeMutableRawBufferPointer, from source: Int
-    ) throws(Failure)
+    /// What a rank does between two looks at what it waits for.
+    ///
+    /// - Parameter waited: the seconds it has waited for it.
+    func idle(waited: Double)
+
+    /// Sends a notice, if that takes no waiting; it overtakes all messages.
+    func post(_ notice: Notice, to destination: Int)
+
+    /// A notice that has arrived, and from whom.
+    func nextNotice() -> (notice: Notice, source: Int)?
 
     /// Replaces every rank's vector by the sum over the ranks, in an order that is the transport's own: other
     /// numbers of ranks have other bits. For comparison with `CanonicalSum`.
     func allreduce(_ values: UnsafeMutableBufferPointer<Float>) throws(Failure)
 
-    /// Returns when every rank has called it.
-    func barrier() throws(Failure)
-
-    /// Takes leave, together with all other ranks; nothing may be sent afterwards.
-    func finish() throws(Failure)
+    /// The transport's own leave-taking, after the last message.
+    func leave() throws(Failure)
 
     /// Ends this process and all other ranks at once, wherever they are.
     func abort(_ exitCode: ExitCode) -> Never
@@ -65,7 +74,11 @@ extension Communicator {
             Self.say(failure.message)
         }
         fflush(nil)
-        guard isAgreed || size == 1, (try? finish()) != nil else { abort(failure.exitCode) }
+        guard isAgreed || size == 1, (try? finish()) != nil else {
+            // Where a rank is lost, the others find out at about the same time, and say what they know.
+            if failure.exitCode == .peerLost && size > 1 { sleep(1) }
+            abort(failure.exitCode)
+        }
         exit(failure.exitCode.rawValue)
     }
 

@@ -4,18 +4,27 @@ import Host
 import Synchronization
 
 /// The ranks of an MPI job, renumbered by (host, rank on that host).
-package final class MPICommunicator: Communicator {
+package final class MPICommunicator: Communicator, @unchecked Sendable {
     package let rank: Int
     package let size: Int
     package let hostNames: [String]
+    package let processes: [Int32]
+    package let watch = Watch()
+    package private(set) var sentBytes = 0
+    /// Notices on their way, in turns, and how many there were.
+    private let notices = UnsafeMutablePointer<Notice>.allocate(capacity: noticeSlots)
+    private var noticesSent = 0
     /// The handle never changes, and MPI was asked to allow any thread, one at a time.
     nonisolated(unsafe) private let communicator: MPI_Comm
     /// The longest single MPI message: MPI counts in C's int.
     private let messageBytes: Int
     private let agreed = Mutex<Failure?>(nil)
 
-    /// The one tag of all messages: between two ranks they arrive in the order they were sent.
-    private static let tag: Int32 = 0
+    /// A tag for each channel, and one for notices.
+    private static func tag(_ channel: Int) -> Int32 { Int32(channel + 1) }
+    private static let noticeTag: Int32 = 0
+    /// More than a rank posts before the first have arrived.
+    private static let noticeSlots = 4096
     /// The bytes of a host name on the wire, the terminating zero included.
     private static let nameBytes = 256
 
@@ -53,6 +62,7 @@ package final class MPICommunicator: Communicator {
         rank = Int(key)
         size = Int(worldSize)
         hostNames = order.map { names[$0] }
+        processes = try Self.gatherProcesses(size, renumbered)
         self.messageBytes = messageBytes
     }
 
@@ -61,44 +71,70 @@ package final class MPICommunicator: Communicator {
         set { agreed.withLock { $0 = newValue } }
     }
 
-    package func send(_ bytes: UnsafeRawBufferPointer, to destination: Int) throws(Failure) {
-        for offset in stride(from: 0, to: bytes.count, by: messageBytes) {
-            let code = MPI_Send(
-                bytes.baseAddress! + offset, length(at: offset, of: bytes.count),
-                causalgen_mpi_byte(), Int32(destination), Self.tag, communicator)
-            try check(code, "send to", destination)
+    // MARK: Messages
+
+    package func startPart(of message: inout Message) throws(Failure) {
+        let part = message.nextPart(most: messageBytes)
+        var request: MPI_Request?
+        switch message.direction {
+        case .send:
+            let code = MPI_Isend(
+                part.baseAddress, Int32(part.count), causalgen_mpi_byte(), Int32(message.peer),
+                Self.tag(message.channel), communicator, &request)
+            try check(code, "send to", message.peer)
+            sentBytes += part.count
+        case .receive:
+            let code = MPI_Irecv(
+                part.baseAddress, Int32(part.count), causalgen_mpi_byte(), Int32(message.peer),
+                Self.tag(message.channel), communicator, &request)
+            try check(code, "receive from", message.peer)
+        }
+        message.request = UInt(bitPattern: request)
+    }
+
+    package func isPartDone(_ request: UInt, of message: Message) throws(Failure) -> Bool {
+        var handle = MPI_Request(bitPattern: request)
+        var isDone: Int32 = 0
+        let code = MPI_Test(&handle, &isDone, causalgen_mpi_status_ignore())
+        try check(code, message.direction == .send ? "send to" : "receive from", message.peer)
+        return isDone != 0
+    }
+
+    /// Spins as long as most messages take, then leaves the core to others, who may be the ones it waits for,
+    /// for a small part of what it has waited already.
+    package func idle(waited: Double) {
+        switch waited {
+        case ..<20e-6: Processor.spinHint()
+        case ..<2e-3: sched_yield()
+        default: usleep(UInt32(min(waited * 1e6 / 16, 200)))
         }
     }
 
-    package func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) throws(Failure) {
-        for offset in stride(from: 0, to: bytes.count, by: messageBytes) {
-            let code = MPI_Recv(
-                bytes.baseAddress! + offset, length(at: offset, of: bytes.count),
-                causalgen_mpi_byte(), Int32(source), Self.tag, communicator,
-                causalgen_mpi_status_ignore())
-            try check(code, "receive from", source)
-        }
+    // MARK: Notices
+
+    package func post(_ notice: Notice, to destination: Int) {
+        let slot = notices + noticesSent % Self.noticeSlots
+        noticesSent += 1
+        slot.pointee = notice
+        var request: MPI_Request?
+        let size = Int32(MemoryLayout<Notice>.stride)
+        let code = MPI_Isend(
+            slot, size, causalgen_mpi_byte(), Int32(destination), Self.noticeTag, communicator,
+            &request)
+        // So few bytes are on their way at once; whether they arrive is seen by the answer.
+        if code == MPI_SUCCESS { MPI_Request_free(&request) }
     }
 
-    package func exchange(
-        sending outgoing: UnsafeRawBufferPointer, to destination: Int,
-        receiving incoming: UnsafeMutableRawBufferPointer, from source: Int
-    ) throws(Failure) {
-        let end = max(outgoing.count, incoming.count)
-        for offset in stride(from: 0, to: end, by: messageBytes) {
-            // The side that has nothing left takes part with no partner.
-            let isSending = offset < outgoing.count
-            let isReceiving = offset < incoming.count
-            let code = MPI_Sendrecv(
-                isSending ? outgoing.baseAddress! + offset : nil,
-                isSending ? length(at: offset, of: outgoing.count) : 0, causalgen_mpi_byte(),
-                isSending ? Int32(destination) : MPI_PROC_NULL, Self.tag,
-                isReceiving ? incoming.baseAddress! + offset : nil,
-                isReceiving ? length(at: offset, of: incoming.count) : 0, causalgen_mpi_byte(),
-                isReceiving ? Int32(source) : MPI_PROC_NULL, Self.tag, communicator,
-                causalgen_mpi_status_ignore())
-            try check(code, "exchange data with \(name(of: source)) and", destination)
-        }
+    package func nextNotice() -> (notice: Notice, source: Int)? {
+        var (isThere, status): (Int32, MPI_Status) = (0, MPI_Status())
+        let probed = MPI_Iprobe(
+            causalgen_mpi_any_source(), Self.noticeTag, communicator, &isThere, &status)
+        guard probed == MPI_SUCCESS && isThere != 0 else { return nil }
+        var notice = Notice(.answer)
+        let received = MPI_Recv(
+            &notice, Int32(MemoryLayout<Notice>.stride), causalgen_mpi_byte(), status.MPI_SOURCE,
+            Self.noticeTag, communicator, causalgen_mpi_status_ignore())
+        return received == MPI_SUCCESS ? (notice, Int(status.MPI_SOURCE)) : nil
     }
 
     /// MPI_Allreduce, blocking and in place.
@@ -114,24 +150,13 @@ package final class MPICommunicator: Communicator {
         }
     }
 
-    package func barrier() throws(Failure) {
-        try Self.check(MPI_Barrier(communicator), "wait for the other ranks", .peerLost)
-    }
-
-    package func finish() throws(Failure) {
-        // The first process that leaves with an error makes mpirun end the others a second later.
-        try barrier()
+    package func leave() throws(Failure) {
         try Self.check(MPI_Finalize(), "leave MPI", .peerLost)
     }
 
     package func abort(_ exitCode: ExitCode) -> Never {
         MPI_Abort(communicator, exitCode.rawValue)
         exit(exitCode.rawValue)
-    }
-
-    /// The bytes of the message that starts at `offset` of `count` bytes.
-    private func length(at offset: Int, of count: Int) -> Int32 {
-        Int32(min(messageBytes, count - offset))
     }
 
     private func check(_ code: Int32, _ action: String, _ peer: Int) throws(Failure) {
@@ -170,6 +195,20 @@ package final class MPICommunicator: Communicator {
             let name = all[(index * nameBytes)..<((index + 1) * nameBytes)].prefix { $0 != 0 }
             return String(decoding: name, as: UTF8.self)
         }
+    }
+
+    /// The process of each rank.
+    private static func gatherProcesses(
+        _ size: Int, _ communicator: MPI_Comm
+    ) throws(Failure) -> [Int32] {
+        var own = getpid()
+        var all = [Int32](repeating: 0, count: size)
+        let bytes = Int32(MemoryLayout<Int32>.size)
+        try check(
+            MPI_Allgather(
+                &own, bytes, causalgen_mpi_byte(), &all, bytes, causalgen_mpi_byte(), communicator),
+            "gather the processes", .unavailable)
+        return all
     }
 
     /// Switches off Open MPI's reads of other processes' memory where a container forbids them.

@@ -6,8 +6,8 @@ import Synchronization
 /// Ranks that are threads of this process: the very code that runs over MPI, in one debugger and under the
 /// compiler's sanitizers.
 ///
-/// A message goes from memory to memory: the sender shows its bytes in the receiver's mailbox and waits
-/// until they are taken.
+/// A message goes from memory to memory: the sender shows its bytes in the receiver's mailbox, where they are
+/// taken.
 package final class SimulatedRanks: Sendable {
     fileprivate let mailboxes: [Mailbox]
     private let results: Mutex<[Result<Void, Failure>?]>
@@ -15,7 +15,7 @@ package final class SimulatedRanks: Sendable {
     /// - Parameter size: the number of ranks.
     package init(size: Int) {
         precondition(size > 0, "there is at least one rank")
-        mailboxes = (0..<size).map { _ in Mailbox(ranks: size) }
+        mailboxes = (0..<size).map { _ in Mailbox() }
         results = Mutex([Result<Void, Failure>?](repeating: nil, count: size))
     }
 
@@ -43,49 +43,109 @@ package final class SimulatedRanks: Sendable {
     }
 }
 
-/// What other ranks show one rank: at most one message from each.
+/// What other ranks have sent to one rank, until it takes it: the bytes stay with the sender.
 private final class Mailbox: @unchecked Sendable {
-    private let lock = NSCondition()
-    /// By sender; the bytes are the sender's, which waits.
-    private var messages: [UnsafeRawBufferPointer?]
-
-    init(ranks: Int) { messages = [UnsafeRawBufferPointer?](repeating: nil, count: ranks) }
-
-    /// Shows a message; it must stay as it is until `waitUntilTaken`.
-    func show(_ bytes: UnsafeRawBufferPointer, from source: Int) {
-        lock.lock()
-        precondition(messages[source] == nil, "a sender waits until its message is taken")
-        messages[source] = bytes
-        lock.broadcast()
-        lock.unlock()
+    private struct Post {
+        let source: Int
+        let channel: Int
+        let bytes: UnsafeMutableRawBufferPointer
+        var isTaken = false
     }
 
-    func waitUntilTaken(from source: Int) {
-        lock.lock()
-        while messages[source] != nil { lock.wait() }
-        lock.unlock()
+    private let condition = NSCondition()
+    /// By number, in the order of sending; a sender takes out what was taken.
+    private var posts: [(number: UInt, post: Post)] = []
+    private var nextNumber: UInt = 1
+    private var notices: [(notice: Notice, source: Int)] = []
+    /// What has happened here so far, and how much of it the rank knew when it began to look around.
+    private var events = 0
+    private var knownEvents = 0
+
+    private func locked<Value>(_ body: () -> Value) -> Value {
+        condition.lock()
+        defer { condition.unlock() }
+        return body()
     }
 
-    /// Copies the message of a sender, once there is one.
-    func take(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) {
-        lock.lock()
-        while messages[source] == nil { lock.wait() }
-        let message = messages[source]!
-        lock.unlock()
-        precondition(message.count == bytes.count, "both sides state the same number of bytes")
-        bytes.copyMemory(from: message)
-        lock.lock()
-        messages[source] = nil
-        lock.broadcast()
-        lock.unlock()
+    /// Lets the rank look around again.
+    func wake() {
+        locked {
+            events += 1
+            condition.signal()
+        }
+    }
+
+    /// - Returns: the post's number.
+    func put(_ bytes: UnsafeMutableRawBufferPointer, from source: Int, channel: Int) -> UInt {
+        locked {
+            posts.append((nextNumber, Post(source: source, channel: channel, bytes: bytes)))
+            nextNumber += 1
+            events += 1
+            condition.signal()
+            return nextNumber - 1
+        }
+    }
+
+    /// Whether a post was taken; it is then forgotten.
+    func isTaken(_ number: UInt) -> Bool {
+        locked {
+            guard let index = posts.firstIndex(where: { $0.number == number }) else { return true }
+            guard posts[index].post.isTaken else { return false }
+            posts.remove(at: index)
+            return true
+        }
+    }
+
+    /// Copies the oldest message of a sender and channel, if there is one.
+    func take(
+        _ bytes: UnsafeMutableRawBufferPointer, from source: Int, channel: Int
+    ) -> Bool {
+        let found = locked {
+            posts.first {
+                $0.post.source == source && $0.post.channel == channel && !$0.post.isTaken
+            }
+        }
+        guard let found else { return false }
+        precondition(
+            found.post.bytes.count == bytes.count, "both sides state the same number of bytes")
+        bytes.copyMemory(from: UnsafeRawBufferPointer(found.post.bytes))
+        locked {
+            posts[posts.firstIndex { $0.number == found.number }!].post.isTaken = true
+        }
+        return true
+    }
+
+    func put(_ notice: Notice, from source: Int) {
+        locked {
+            notices.append((notice, source))
+            events += 1
+            condition.signal()
+        }
+    }
+
+    func takeNotice() -> (notice: Notice, source: Int)? {
+        locked { notices.isEmpty ? nil : notices.removeFirst() }
+    }
+
+    /// Waits until something has happened here since the last call, a few milliseconds at most.
+    func sleep() {
+        locked {
+            if events == knownEvents {
+                _ = condition.wait(until: Date(timeIntervalSinceNow: 0.005))
+            }
+            knownEvents = events
+        }
     }
 }
 
 /// One of the ranks of `SimulatedRanks`.
-private final class SimulatedCommunicator: Communicator {
+private final class SimulatedCommunicator: Communicator, @unchecked Sendable {
     let rank: Int
     let size: Int
     let hostNames: [String]
+    let processes: [Int32]
+    let watch = Watch()
+    private(set) var sentBytes = 0
     private let ranks: SimulatedRanks
     private let agreed = Mutex<Failure?>(nil)
 
@@ -94,6 +154,7 @@ private final class SimulatedCommunicator: Communicator {
         self.rank = rank
         size = ranks.mailboxes.count
         hostNames = [String](repeating: hostName(), count: size)
+        processes = [Int32](repeating: getpid(), count: size)
     }
 
     var agreedFailure: Failure? {
@@ -101,25 +162,37 @@ private final class SimulatedCommunicator: Communicator {
         set { agreed.withLock { $0 = newValue } }
     }
 
-    func send(_ bytes: UnsafeRawBufferPointer, to destination: Int) {
-        guard !bytes.isEmpty else { return }
-        ranks.mailboxes[destination].show(bytes, from: rank)
-        ranks.mailboxes[destination].waitUntilTaken(from: rank)
+    func startPart(of message: inout Message) {
+        let part = message.nextPart(most: .max)
+        switch message.direction {
+        case .send:
+            sentBytes += part.count
+            message.request = ranks.mailboxes[message.peer].put(
+                part, from: rank, channel: message.channel)
+        case .receive: message.request = 0
+        }
     }
 
-    func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) {
-        guard !bytes.isEmpty else { return }
-        ranks.mailboxes[rank].take(bytes, from: source)
+    func isPartDone(_ request: UInt, of message: Message) -> Bool {
+        switch message.direction {
+        case .send: return ranks.mailboxes[message.peer].isTaken(request)
+        case .receive:
+            guard
+                ranks.mailboxes[rank].take(
+                    message.bytes, from: message.peer, channel: message.channel)
+            else { return false }
+            ranks.mailboxes[message.peer].wake()
+            return true
+        }
     }
 
-    func exchange(
-        sending outgoing: UnsafeRawBufferPointer, to destination: Int,
-        receiving incoming: UnsafeMutableRawBufferPointer, from source: Int
-    ) {
-        if !outgoing.isEmpty { ranks.mailboxes[destination].show(outgoing, from: rank) }
-        receive(incoming, from: source)
-        if !outgoing.isEmpty { ranks.mailboxes[destination].waitUntilTaken(from: rank) }
+    func idle(waited: Double) { ranks.mailboxes[rank].sleep() }
+
+    func post(_ notice: Notice, to destination: Int) {
+        ranks.mailboxes[destination].put(notice, from: rank)
     }
+
+    func nextNotice() -> (notice: Notice, source: Int)? { ranks.mailboxes[rank].takeNotice() }
 
     /// Rank 0 adds up, ranks ascending, and passes the sum on.
     func allreduce(_ values: UnsafeMutableBufferPointer<Float>) throws(Failure) {
@@ -128,33 +201,16 @@ private final class SimulatedCommunicator: Communicator {
             let other = UnsafeMutableBufferPointer<Float>.allocate(capacity: values.count)
             defer { other.deallocate() }
             for source in 1..<max(1, size) {
-                receive(UnsafeMutableRawBufferPointer(other), from: source)
+                try receive(UnsafeMutableRawBufferPointer(other), from: source)
                 for index in values.indices { values[index] += other[index] }
             }
         } else {
-            send(UnsafeRawBufferPointer(bytes), to: 0)
+            try send(UnsafeRawBufferPointer(bytes), to: 0)
         }
         try broadcast(bytes)
     }
 
-    /// Every rank hears of every other, directly or by others, at distances 1, 2, 4, …
-    func barrier() {
-        var token: UInt8 = 0
-        var distance = 1
-        while distance < size {
-            var answer: UInt8 = 0
-            withUnsafeBytes(of: &token) { token in
-                withUnsafeMutableBytes(of: &answer) { answer in
-                    exchange(
-                        sending: token, to: (rank + distance) % size, receiving: answer,
-                        from: (rank + size - distance) % size)
-                }
-            }
-            distance *= 2
-        }
-    }
-
-    func finish() { barrier() }
+    func leave() {}
 
     /// At once: what other threads are at must not run into what `exit` takes down.
     func abort(_ exitCode: ExitCode) -> Never { _exit(exitCode.rawValue) }

@@ -7,6 +7,9 @@ package final class SoleCommunicator: Communicator {
     package let rank = 0
     package let size = 1
     package let hostNames = [hostName()]
+    package let processes = [getpid()]
+    package let watch = Watch()
+    package let sentBytes = 0
     private let agreed = Mutex<Failure?>(nil)
 
     package init() {}
@@ -16,26 +19,21 @@ package final class SoleCommunicator: Communicator {
         set { agreed.withLock { $0 = newValue } }
     }
 
-    package func send(_ bytes: UnsafeRawBufferPointer, to destination: Int) {
-        preconditionFailure("the only rank has nobody to send to")
+    package func startPart(of message: inout Message) {
+        preconditionFailure("the only rank has nobody to exchange messages with")
     }
 
-    package func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) {
-        preconditionFailure("the only rank has nobody to receive from")
-    }
+    package func isPartDone(_ request: UInt, of message: Message) -> Bool { true }
 
-    package func exchange(
-        sending outgoing: UnsafeRawBufferPointer, to destination: Int,
-        receiving incoming: UnsafeMutableRawBufferPointer, from source: Int
-    ) {
-        preconditionFailure("the only rank has nobody to exchange with")
-    }
+    package func idle(waited: Double) {}
+
+    package func post(_ notice: Notice, to destination: Int) {}
+
+    package func nextNotice() -> (notice: Notice, source: Int)? { nil }
 
     package func allreduce(_ values: UnsafeMutableBufferPointer<Float>) {}
 
-    package func barrier() {}
-
-    package func finish() {}
+    package func leave() {}
 
     package func abort(_ exitCode: ExitCode) -> Never { exit(exitCode.rawValue) }
 }

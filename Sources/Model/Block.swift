@@ -57,7 +57,7 @@ extension Pass {
             into: gradients.normalized,
             sequences: batch.sequences, length: configuration.blockSize, width: width,
             scratch: activations.mixerScratch)
-        activations.clock.lap(.mixer)
+        lap(.mixer)
         backwardNorm(block.input, offsets.firstNorm, block.firstNorm)
     }
 
@@ -66,7 +66,7 @@ extension Pass {
         configuration.mixer.forward(
             activations.normalized, into: activations.mixed, sequences: batch.sequences,
             length: configuration.blockSize, width: width)
-        activations.clock.lap(.mixer)
+        lap(.mixer)
     }
 
     // MARK: Activation
@@ -83,7 +83,7 @@ extension Pass {
                 block.hidden, into: block.activated, sequences: batch.sequences,
                 length: configuration.blockSize, width: configuration.hiddenWidth)
         }
-        activations.clock.lap(.activation)
+        lap(.activation)
     }
 
     /// output = activation(hidden) Wᵀ + …: the gradient by hidden, [R, 4C].
@@ -100,7 +100,7 @@ extension Pass {
                 outputGradient: gradients.activated, input: block.hidden, into: gradients.hidden,
                 sequences: batch.sequences, length: configuration.blockSize,
                 width: configuration.hiddenWidth, scratch: nil)
-            activations.clock.lap(.activation)
+            lap(.activation)
         }
     }
 

@@ -51,7 +51,7 @@ package struct LanguageModel: Sendable {
         precondition(batch.sequences <= activations.sequences, "the micro-batch is too large")
         let pass = Pass(
             model: self, batch: batch, weights: weights, panels: panels, activations: activations,
-            dropout: training ? configuration.dropout : 0, gradient: nil)
+            dropout: training ? configuration.dropout : 0, gradient: nil, observer: nil)
         pass.embed()
         for layer in 0..<configuration.layers { pass.forwardBlock(layer) }
         return pass.forwardHead()
@@ -62,17 +62,24 @@ package struct LanguageModel: Sendable {
     /// - Parameters:
     ///   - lossScale: the factor of every row's loss in the loss that is differentiated, 1/(B·T).
     ///   - gradient: where the gradient goes; the padding of the arena is left alone.
+    ///   - observer: hears of every stage, and between kernels.
     package func backward(
         _ batch: MicroBatch, weights: UnsafePointer<Float>, panels: PackedWeights,
-        activations: Activations, lossScale: Float, gradient: GradientTarget
+        activations: Activations, lossScale: Float, gradient: GradientTarget,
+        observer: (any BackwardObserver)? = nil
     ) {
         precondition(batch.sequences <= activations.sequences, "the micro-batch is too large")
         let pass = Pass(
             model: self, batch: batch, weights: weights, panels: panels, activations: activations,
-            dropout: configuration.dropout, gradient: gradient)
+            dropout: configuration.dropout, gradient: gradient, observer: observer)
         pass.backwardHead(lossScale: lossScale)
-        for layer in (0..<configuration.layers).reversed() { pass.backwardBlock(layer) }
+        observer?.didComplete(.head)
+        for layer in (0..<configuration.layers).reversed() {
+            pass.backwardBlock(layer)
+            observer?.didComplete(.block(layer, of: configuration.layers))
+        }
         pass.backwardEmbed()
+        observer?.didComplete(.embedding(behind: configuration.layers))
     }
 }
 

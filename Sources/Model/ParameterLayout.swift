@@ -16,6 +16,8 @@ package struct ParameterTensor: Equatable, Sendable {
     /// Where it starts in an arena, in Floats; a multiple of 16.
     package let offset: Int
     package let initialization: Initialization
+    /// When its gradient is complete; the input's part of the tied embedding's comes with the last stage.
+    package let completion: BackwardStage
 
     /// The number of Floats, without padding.
     package var count: Int { shape.reduce(1, *) }
@@ -47,7 +49,8 @@ package struct BlockOffsets: Equatable, Sendable {
 /// The table of a model's tensors, in the order in which they lie in every arena.
 ///
 /// Offsets are multiples of 16 Floats; the padding between tensors is always zero. An arena's size is
-/// a multiple of 1,024 Floats. Behind the parameters, a gradient arena has one more region: the input
+/// a multiple of 1,024 Floats. Backward completes the head's tensors, which lie at both ends, and then
+/// goes from the last block to the front. Behind the parameters, a gradient arena has one more region: the input
 /// embedding's part of the gradient of the tied token embedding. The head's part and this one are two
 /// sums over micro-batches, added once at the end.
 package struct ParameterLayout: Sendable {
@@ -84,15 +87,18 @@ package struct ParameterLayout: Sendable {
         let projectionDeviation = 0.02 / Double(2 * configuration.layers).squareRoot()
         let outside = configuration.layers
 
+        table.completion = .head
         tokenEmbedding = table.matrix(
             "transformer.wte", configuration.vocabulary, width,
             .normal(standardDeviation: deviation, layer: outside, purpose: .initialTokenEmbedding))
+        table.completion = .embedding(behind: configuration.layers)
         positionEmbedding = table.matrix(
             "transformer.wpe", configuration.blockSize, width,
             .normal(
                 standardDeviation: deviation, layer: outside, purpose: .initialPositionEmbedding))
         blocks = (0..<configuration.layers).map { layer in
             let block = "transformer.h.\(layer)"
+            table.completion = .block(layer, of: configuration.layers)
             return BlockOffsets(
                 firstNorm: table.norm("\(block).ln_1", width),
                 mixerProjection: table.linear(
@@ -111,6 +117,7 @@ package struct ParameterLayout: Sendable {
                         standardDeviation: projectionDeviation, layer: layer,
                         purpose: .initialMLPProjection)))
         }
+        table.completion = .head
         finalNorm = table.norm("transformer.ln_f", width)
 
         tensors = table.rows
@@ -147,6 +154,8 @@ package struct ParameterLayout: Sendable {
     private struct Table {
         let bias: Bool
         var rows: [ParameterTensor] = []
+        /// Of the rows that are added next.
+        var completion = BackwardStage.head
         /// The first free Float.
         var end = 0
 
@@ -156,7 +165,8 @@ package struct ParameterLayout: Sendable {
             _ name: String, _ shape: [Int], _ initialization: Initialization
         ) -> Int {
             let tensor = ParameterTensor(
-                name: name, shape: shape, offset: end, initialization: initialization)
+                name: name, shape: shape, offset: end, initialization: initialization,
+                completion: completion)
             rows.append(tensor)
             end += paddedWidth(tensor.count)
             return tensor.offset

@@ -12,6 +12,8 @@ struct Pass {
     let dropout: Double
     /// Where the gradients of the parameters go; nil in the forward pass.
     let gradient: GradientTarget?
+    /// Who wants to know how far the backward pass is.
+    let observer: (any BackwardObserver)?
 
     var configuration: ModelConfiguration { model.configuration }
     var layout: ParameterLayout { model.layout }
@@ -29,7 +31,7 @@ struct Pass {
             positionTable: weights + layout.positionEmbedding, into: output,
             sequences: batch.sequences, length: configuration.blockSize,
             vocabulary: configuration.vocabulary, positions: configuration.blockSize, width: width)
-        activations.clock.lap(.embedding)
+        lap(.embedding)
         if dropout > 0 {
             drop(output, into: output, layer: configuration.layers, purpose: .embeddingDropout)
         }
@@ -48,7 +50,7 @@ struct Pass {
             sequences: batch.sequences, length: configuration.blockSize,
             vocabulary: configuration.vocabulary, positions: configuration.blockSize, width: width,
             scratch: activations.tokenScratch)
-        activations.clock.lap(.embedding)
+        lap(.embedding)
     }
 
     // MARK: Head
@@ -65,7 +67,7 @@ struct Pass {
             vocabulary: configuration.vocabulary, scratch: activations.rowScratch)
         var total = 0.0
         for row in 0..<rows { total += Double(activations.losses[row]) }
-        activations.clock.lap(.loss)
+        lap(.loss)
         return total
     }
 
@@ -76,7 +78,7 @@ struct Pass {
             logits: activations.logits, targets: batch.targets, maxima: activations.maxima,
             sums: activations.sums, scale: lossScale, rows: rows,
             vocabulary: configuration.vocabulary)
-        activations.clock.lap(.loss)
+        lap(.loss)
         // logits = LNf(x) wteᵀ: the head part of the tied gradient.
         parameterGradients(
             activations.logits, panels.head,
@@ -88,6 +90,12 @@ struct Pass {
     }
 
     // MARK: What blocks and head share
+
+    /// A kernel is done.
+    func lap(_ work: Work) {
+        activations.clock.lap(work)
+        observer?.betweenKernels()
+    }
 
     func weight(_ offset: Int?) -> UnsafePointer<Float>? { offset.map { weights + $0 } }
 
@@ -110,7 +118,7 @@ struct Pass {
             stream: RandomStream(
                 seed: model.seed, layer: layer, purpose: purpose, sequence: batch.firstSequence,
                 step: batch.step))
-        activations.clock.lap(.dropout)
+        lap(.dropout)
     }
 
     /// normalized = LN(input), [R, C]
@@ -122,7 +130,7 @@ struct Pass {
             input, into: activations.normalized, mean: statistics.mean,
             reciprocalDeviation: statistics.reciprocalDeviation, gain: weights + norm.gain,
             bias: weight(norm.bias), rows: rows, width: width, scratch: activations.rowScratch)
-        activations.clock.lap(.normalization)
+        lap(.normalization)
     }
 
     /// normalized = LN(input) as it was in the forward pass, [R, C]
@@ -134,7 +142,7 @@ struct Pass {
             input, into: activations.normalized, mean: statistics.mean,
             reciprocalDeviation: statistics.reciprocalDeviation, gain: weights + norm.gain,
             bias: weight(norm.bias), rows: rows, width: width)
-        activations.clock.lap(.normalization)
+        lap(.normalization)
     }
 
     /// Adds the gradient by a LayerNorm's input to the residual stream's; the gradient by its output
@@ -149,7 +157,7 @@ struct Pass {
             addingTo: activations.gradients.residual, gainGradient: gradient(norm.gain),
             biasGradient: norm.bias.map(gradient), accumulating: accumulating, rows: rows,
             width: width, scratch: activations.rowScratch)
-        activations.clock.lap(.normalization)
+        lap(.normalization)
     }
 
     /// output = input Wᵀ + bias, + residual where there is one.
@@ -160,7 +168,7 @@ struct Pass {
         MatrixProduct.multiply(
             input, rows: rows, depth: matrix.inputs, by: .panels(matrix.transposed),
             columns: matrix.outputs, into: output, bias: weight(bias), residual: residual)
-        activations.clock.lap(.forwardProducts)
+        lap(.forwardProducts)
     }
 
     /// output = input Wᵀ + bias: dW = doutputᵀ input, dbias = Σ doutput.
@@ -177,7 +185,7 @@ struct Pass {
                 outputGradient: outputGradient, outputs: matrix.outputs, rows: rows,
                 into: gradient(bias), accumulating: accumulating)
         }
-        activations.clock.lap(.weightProducts)
+        lap(.weightProducts)
     }
 
     /// output = input Wᵀ + bias: dinput = doutput W, · factor where there is one.
@@ -189,6 +197,6 @@ struct Pass {
             outputGradient, rows: rows, depth: matrix.outputs,
             by: .rowMajor(weights + matrix.weight), columns: matrix.inputs, into: inputGradient,
             factor: factor, scratch: activations.productScratch)
-        activations.clock.lap(.inputProducts)
+        lap(.inputProducts)
     }
 }

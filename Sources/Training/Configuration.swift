@@ -33,6 +33,10 @@ package struct Configuration: Sendable {
 
     package var threadsChosen: Int?
     package var rankReduction = RankReduction.canonical
+    /// Whether gradients are on their way to the other ranks while the rest is computed.
+    package var overlaps = true
+    package var overlapMover = OverlapMover.polling
+    package var bucketBytesChosen: Int?
     package var seed: UInt64 = 1337
 
     package var data = ""
@@ -72,6 +76,10 @@ package struct Configuration: Sendable {
         return Setting.all.compactMap { setting in
             setting.read(common).map { "\(setting.name): \($0)" }
         }.joined(separator: "\n")
+    }
+    /// The size of a bucket of the gradient arena.
+    package func bucketBytes(ranks: Int) -> Int {
+        bucketBytesChosen ?? BucketPlan.defaultBytes(ranks: ranks)
     }
     package var runDirectory: String { "\(outputDirectory)/\(runName)" }
 }

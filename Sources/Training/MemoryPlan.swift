@@ -29,10 +29,13 @@ package struct MemoryPlan {
                     configuration.model, sequences: configuration.microBatchSize,
                     backward: $1 > 0)
         }
-        let sharding = Sharding(layout, ranks: division.workers)
-        let received = CanonicalSum.receivedCount(
-            pieces: sharding.gradientParts, rank: rank, activeRanks: division.activeWorkers)
-        let moments = rank == 0 ? layout.arenaCount : sharding.shards[rank].count
+        let plan = BucketPlan(
+            layout, bucketBytes: configuration.bucketBytes(ranks: division.workers))
+        let schedules = plan.schedules(
+            rank: rank, ranks: division.workers, activeRanks: division.activeWorkers)
+        let received = CanonicalSum.scratchCount(schedules)
+        let shard = schedules[..<plan.weightBucketCount].reduce(0) { $0 + $1.piece.count }
+        let moments = rank == 0 ? layout.arenaCount : shard
         let idle = division.range(of: rank).isEmpty ? layout.gradientCount : 0
         checkpointBytes = floats(3 * layout.arenaCount)
         items = [

@@ -1,31 +1,38 @@
 import Model
 
-/// One of AdamW's two moments, of a range of the weights' arena.
+/// One of AdamW's two moments, of some ranges of the weights' arena.
 package final class Moments: @unchecked Sendable {
-    /// What is kept, in Floats of the weights' arena.
-    package let range: Range<Int>
+    /// What is kept, in Floats of the weights' arena; one range behind another in memory.
+    private let ranges: [Range<Int>]
     private let arena: Arena
 
-    init(of range: Range<Int>) {
-        self.range = range
-        arena = Arena(count: range.count)
+    init(of ranges: [Range<Int>]) {
+        self.ranges = ranges
+        arena = Arena(count: ranges.reduce(0) { $0 + $1.count })
     }
-
-    /// Where the arena would begin if all of it were kept.
-    var base: UnsafeMutablePointer<Float> { arena.floats - range.lowerBound }
 
     /// The whole arena.
     ///
     /// - Precondition: all of it is kept.
     package var floats: UnsafeMutablePointer<Float> {
-        precondition(range.lowerBound == 0, "only rank 0 keeps all moments")
+        precondition(
+            ranges.count == 1 && ranges[0].lowerBound == 0, "only rank 0 keeps all moments")
         return arena.floats
     }
 
-    package var count: Int { range.count }
+    package var count: Int { arena.count }
 
+    /// A part of one of the ranges.
     func buffer(of part: Range<Int>) -> UnsafeMutableBufferPointer<Float> {
-        precondition(range.lowerBound <= part.lowerBound && part.upperBound <= range.upperBound)
-        return UnsafeMutableBufferPointer(start: base + part.lowerBound, count: part.count)
+        var offset = 0
+        for range in ranges {
+            if range.lowerBound <= part.lowerBound && part.upperBound <= range.upperBound {
+                return UnsafeMutableBufferPointer(
+                    start: arena.floats + offset + part.lowerBound - range.lowerBound,
+                    count: part.count)
+            }
+            offset += range.count
+        }
+        preconditionFailure("this rank does not keep these moments")
     }
 }

@@ -195,6 +195,22 @@ package struct Setting: Sendable {
             write: { (configuration, text) throws(Refusal) in
                 configuration.rankReduction = try choice(text)
             }),
+        flag(
+            "overlap", \.overlaps, .workers,
+            "send gradients to the other ranks while the rest is computed; the bits are the same"),
+        Setting(
+            name: "overlap-by", alias: nil, group: .workers,
+            help:
+                "who moves the messages meanwhile: polling (the first thread, between kernels), or thread "
+                + "(one of its own)",
+            placeholder: "polling|thread", read: { $0.overlapMover.rawValue },
+            write: { (configuration, text) throws(Refusal) in
+                configuration.overlapMover = try choice(text)
+            }),
+        optionalInteger(
+            "bucket-bytes", \.bucketBytesChosen, 4096...1 << 40, .workers,
+            "gradients that are sent at once; default 2 MiB for 2 ranks, growing with their logarithm"
+        ),
         Setting(
             name: "seed", alias: nil, group: .workers, help: "key of every random number",
             placeholder: "n", read: { String($0.seed) },

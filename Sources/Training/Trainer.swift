@@ -39,28 +39,21 @@ package final class Trainer: @unchecked Sendable {
     private let schedule: Schedule
     private let division: WorkDivision
     private let threadDivision: WorkDivision
-    private let rankSum: CanonicalSum
     private let sharding: Sharding
-    /// What this rank updates, in Floats of the weights' arena.
-    private var shard: Range<Int> { sharding.shards[communicator.rank] }
-    /// The shards in chunks of the gradient norm, by rank.
-    private let chunkPieces: [Range<Int>]
+    /// This rank's part of each thread's share of the update.
+    private let spans: [[ShardSpan]]
+    private let slices: [[Range<Int>]]
+    private let exchange: GradientExchange
+    private let observers: [BucketObserver?]
+    private let weightSum: CanonicalSum
     /// Where this rank's gradient ends up when it has no micro-batch of its own.
     private let received: Arena?
-    private let lossPieces: [Range<Int>]
-    /// The sum of the losses of every micro-batch, in nats, by global index.
-    private let losses: UnsafeMutableBufferPointer<Double>
-    /// The sum of squares of every chunk of the gradient.
-    private let chunkSums: UnsafeMutablePointer<Double>
-
-    /// The gradient of the present step, valid from `combineThreads` on.
-    private var gradient: UnsafeMutablePointer<Float>
+    private let facts: StepFacts
     private var update = AdamW.Step(
         number: 1, learningRate: 0, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0,
         gradientScale: 1)
     /// The parts of a step that all threads share, made once.
     private var computeGradients: WorkerPool.Job = { _ in }
-    private var combineThreads: WorkerPool.Job = { _ in }
     private var completeGradient: WorkerPool.Job = { _ in }
     private var updateWeights: WorkerPool.Job = { _ in }
     private var packWeights: WorkerPool.Job = { _ in }
@@ -84,41 +77,45 @@ package final class Trainer: @unchecked Sendable {
         self.division = division
         let threadDivision = division.division(ofRank: communicator.rank, threads: threads)
         self.threadDivision = threadDivision
-        lossPieces = (0..<communicator.size).map { division.range(of: $0) }
+        let plan = BucketPlan(
+            model.layout, bucketBytes: configuration.bucketBytes(ranks: communicator.size))
+        let sharding = Sharding(plan, ranks: communicator.size)
+        self.sharding = sharding
+        let shard = sharding.shards[communicator.rank]
+        spans = ShardSpan.spans(shard, model.layout, threads: threads)
+        slices = ShardSpan.slices(shard, threads: threads)
+        facts = StepFacts(division, sharding, rank: communicator.rank)
 
         weights = Weights(model)
-        let sharding = Sharding(model.layout, ranks: communicator.size)
-        self.sharding = sharding
-        chunkPieces = sharding.chunks()
-        let kept =
-            communicator.rank == 0
-            ? 0..<model.layout.arenaCount : sharding.shards[communicator.rank]
+        let kept = communicator.rank == 0 ? [0..<model.layout.arenaCount] : shard
         firstMoments = Moments(of: kept)
         secondMoments = Moments(of: kept)
         workers = Workers(
             model, sequences: configuration.microBatchSize, threads: threads,
             cores: cores,
             runs: (0..<threads).map { threadDivision.range(of: $0).count })
-        rankSum = CanonicalSum(
-            over: communicator, pieces: sharding.gradientParts,
-            activeRanks: division.activeWorkers)
         let isActive = !division.range(of: communicator.rank).isEmpty
         received = isActive ? nil : Arena(count: model.layout.gradientCount)
-        gradient = received?.floats ?? weights.floats
-        losses = .allocate(capacity: configuration.microBatchCount)
-        losses.initialize(repeating: 0)
-        chunkSums = .allocate(capacity: model.layout.arenaCount / GradientNorm.chunk)
+        let schedules = plan.schedules(
+            rank: communicator.rank, ranks: communicator.size, activeRanks: division.activeWorkers)
+        let exchange = GradientExchange(
+            configuration, plan: plan, schedules: schedules,
+            threadSums: workers.all.compactMap { $0.fold?.sum }, received: received?.floats,
+            communicator: communicator)
+        self.exchange = exchange
+        observers = workers.all.enumerated().map { thread, worker in
+            worker.fold.map {
+                BucketObserver(exchange, plan: plan, fold: $0, thread: thread, clock: worker.clock)
+            }
+        }
+        weightSum = CanonicalSum(
+            over: communicator, schedules: Array(schedules[..<plan.weightBucketCount]),
+            values: weights.floats)
 
         computeGradients = { [unowned self] in computeGradients(worker: $0) }
-        combineThreads = { [unowned self] in combineThreads(worker: $0) }
         completeGradient = { [unowned self] in completeGradient(worker: $0) }
         updateWeights = { [unowned self] in updateWeights(worker: $0) }
         packWeights = { [unowned self] in packWeights(worker: $0) }
-    }
-
-    deinit {
-        losses.deallocate()
-        chunkSums.deallocate()
     }
 
     /// Gives the weights their first values: step 0.
@@ -138,26 +135,21 @@ package final class Trainer: @unchecked Sendable {
         let start = monotonicSeconds()
         var report = StepReport()
 
-        // Each thread computes and folds the gradients of its own micro-batches.
+        // Each thread computes and folds the gradients of its own micro-batches. Threads, then ranks, add up
+        // along the same tree; what is complete is on its way while the rest is computed.
+        communicator.watch.step = completedSteps + 1
+        communicator.watch.phase = .reduceScatter
+        exchange.begin()
         try workers.run(computeGradients)
-        // Threads, then ranks, go on along the same tree.
-        workers.pool.run(combineThreads)
-        gradient = workers.all[0].gradient ?? received!.floats
-        try exchange(&report) { () throws(Failure) in
-            try reduceGradient()
-            try communicator.allgather(losses, pieces: lossPieces)
-        }
+        report.communicationSeconds += exchange.exposedSeconds
 
         // Each rank has its shard of the gradient. The two parts of the tied embedding meet; the norm
         // decides before anything is changed.
         workers.pool.run(completeGradient)
-        try exchange(&report) { () throws(Failure) in
-            try communicator.allgather(
-                UnsafeMutableBufferPointer(start: chunkSums, count: chunkPieces.last!.upperBound),
-                pieces: chunkPieces)
-        }
-        report.loss = losses.reduce(0, +) / Double(configuration.tokensPerStep)
-        report.gradientNorm = gradientNorm()
+        communicator.watch.phase = .norm
+        try communicate(&report) { () throws(Failure) in try facts.gather(communicator) }
+        report.loss = facts.lossSum / Double(configuration.tokensPerStep)
+        report.gradientNorm = facts.squareSum.squareRoot()
         try requireFinite(report)
 
         let clip = configuration.gradientClip
@@ -169,11 +161,8 @@ package final class Trainer: @unchecked Sendable {
             weightDecay: configuration.weightDecay,
             gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
         workers.pool.run(updateWeights)
-        try exchange(&report) { () throws(Failure) in
-            try communicator.allgather(
-                UnsafeMutableBufferPointer(start: weights.floats, count: weights.arena.count),
-                pieces: sharding.shards)
-        }
+        communicator.watch.phase = .allgather
+        try communicate(&report) { () throws(Failure) in try weightSum.allgather() }
         workers.pool.run(packWeights)
         completedSteps += 1
         report.seconds = monotonicSeconds() - start
@@ -182,27 +171,33 @@ package final class Trainer: @unchecked Sendable {
 
     // MARK: The parts of a step
 
-    /// Forward and backward of each of a thread's micro-batches, folded along the tree.
+    /// Forward and backward of each of a thread's micro-batches, folded along the tree; the first thread then
+    /// sees the exchange to its end.
     private func computeGradients(worker number: Int) {
         let worker = workers.all[number]
         worker.clock.lap(.waiting)
-        worker.gradient = nil
-        guard let fold = worker.fold else { return }
+        do throws(Failure) {
+            if let fold = worker.fold { try computeRun(worker, number, fold) }
+            if number == 0 { try exchange.finish(worker.clock) }
+        } catch {
+            worker.failure = error
+            exchange.abandon()
+        }
+    }
+
+    private func computeRun(_ worker: Worker, _ number: Int, _ fold: GradientFold) throws(Failure) {
         fold.reset()
+        let observer = observers[number]!
+        observer.reset()
         let first = division.range(of: communicator.rank).lowerBound
         let sequences = configuration.microBatchSize
         let lossScale = Float(1 / Double(configuration.tokensPerStep))
         for index in threadDivision.range(of: number) {
             let microBatch = first + index
             let firstSequence = microBatch * sequences
-            do throws(Failure) {
-                try sampler.fill(
-                    step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
-                    inputs: worker.tokens, targets: worker.targets)
-            } catch {
-                worker.failure = error
-                return
-            }
+            try sampler.fill(
+                step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
+                inputs: worker.tokens, targets: worker.targets)
             WindowTrace.current?.note(
                 (completedSteps, firstSequence, sequences), length: configuration.model.blockSize,
                 inputs: worker.tokens, targets: worker.targets)
@@ -210,50 +205,18 @@ package final class Trainer: @unchecked Sendable {
             let batch = MicroBatch(
                 tokens: worker.tokens, targets: worker.targets, sequences: sequences,
                 firstSequence: firstSequence, step: completedSteps)
-            losses[microBatch] = model.forward(
-                batch, weights: weights.floats, panels: weights.panels,
-                activations: worker.activations, training: true)
+            facts.setLoss(
+                model.forward(
+                    batch, weights: weights.floats, panels: weights.panels,
+                    activations: worker.activations, training: true), of: microBatch)
             model.backward(
                 batch, weights: weights.floats, panels: weights.panels,
-                activations: worker.activations, lossScale: lossScale, gradient: fold.next)
-            fold.fold()
+                activations: worker.activations, lossScale: lossScale, gradient: fold.next,
+                observer: fold.isLast ? observer : nil)
+            if !fold.isLast { fold.fold() }
             worker.clock.lap(.fold)
         }
-        worker.gradient = fold.collapse()
-        worker.clock.lap(.fold)
-    }
-
-    /// The threads' sums, added at distance 1, 2, 4, …, each thread its slice of the arena.
-    private func combineThreads(worker number: Int) {
-        workers.all[number].clock.lap(.waiting)
-        defer { workers.all[number].clock.lap(.fold) }
-        let slice = slice(of: 0..<model.layout.gradientCount, number)
-        let active = threadDivision.activeWorkers
-        var distance = 1
-        while distance < active {
-            var left = 0
-            while left + distance < active {
-                GradientSum.add(
-                    workers.all[left + distance].gradient! + slice.lowerBound,
-                    to: workers.all[left].gradient! + slice.lowerBound, count: slice.count)
-                left += 2 * distance
-            }
-            distance *= 2
-        }
-    }
-
-    /// Adds up the ranks' gradients, of which this rank needs its shard.
-    private func reduceGradient() throws(Failure) {
-        switch configuration.rankReduction {
-        case .canonical: try rankSum.reduceScatter(gradient)
-        case .mpi:
-            // MPI knows no rank that is absent: one without work adds zeros.
-            if workers.all[0].gradient == nil {
-                gradient.update(repeating: 0, count: model.layout.gradientCount)
-            }
-            try communicator.allreduce(
-                UnsafeMutableBufferPointer(start: gradient, count: model.layout.gradientCount))
-        }
+        if let failure = observer.failure { throw failure }
     }
 
     /// Adds the input part of the tied embedding's gradient to its head part, and sums the squares.
@@ -261,27 +224,22 @@ package final class Trainer: @unchecked Sendable {
         workers.all[number].clock.lap(.waiting)
         defer { workers.all[number].clock.lap(.norm) }
         let layout = model.layout
-        let slice = slice(of: shard, number)
-        let (head, input) = (layout.headPart(of: slice), layout.inputPart(of: slice))
-        if !head.isEmpty {
-            GradientSum.add(
-                gradient + input.lowerBound, to: gradient + head.lowerBound, count: head.count)
+        for slice in slices[number] {
+            let (head, input) = (layout.headPart(of: slice), layout.inputPart(of: slice))
+            if !head.isEmpty {
+                GradientSum.add(
+                    exchange.gradient + input.lowerBound, to: exchange.gradient + head.lowerBound,
+                    count: head.count)
+            }
+            GradientNorm.chunkSums(
+                of: exchange.gradient + slice.lowerBound, chunks: slice.count / GradientNorm.chunk,
+                into: facts.chunkSums(from: slice.lowerBound))
         }
-        GradientNorm.chunkSums(
-            of: gradient + slice.lowerBound, chunks: slice.count / GradientNorm.chunk,
-            into: chunkSums + slice.lowerBound / GradientNorm.chunk)
-    }
-
-    /// The chunk sums, added in arena order.
-    private func gradientNorm() -> Double {
-        var sum = 0.0
-        for chunk in 0..<model.layout.arenaCount / GradientNorm.chunk { sum += chunkSums[chunk] }
-        return sum.squareRoot()
     }
 
     private func requireFinite(_ report: StepReport) throws(Failure) {
         guard report.loss.isFinite && report.gradientNorm.isFinite else {
-            let microBatch = losses.firstIndex { !$0.isFinite }
+            let microBatch = facts.firstLoss { !$0.isFinite }
             let place = microBatch.map { " (first in micro-batch \($0))" } ?? ""
             let failure = Failure(
                 .internalError,
@@ -298,15 +256,14 @@ package final class Trainer: @unchecked Sendable {
     private func updateWeights(worker number: Int) {
         workers.all[number].clock.lap(.waiting)
         defer { workers.all[number].clock.lap(.update) }
-        let slice = slice(of: shard, number)
-        for tensor in model.layout.segments {
-            let part = slice.clamped(to: tensor.range)
-            guard !part.isEmpty else { continue }
+        for span in spans[number] {
+            let range = span.range
             AdamW.update(
-                weights: weights.floats + part.lowerBound, gradients: gradient + part.lowerBound,
-                firstMoments: firstMoments.base + part.lowerBound,
-                secondMoments: secondMoments.base + part.lowerBound, count: part.count,
-                decays: tensor.decays, step: update)
+                weights: weights.floats + range.lowerBound,
+                gradients: exchange.gradient + range.lowerBound,
+                firstMoments: firstMoments.buffer(of: range).baseAddress!,
+                secondMoments: secondMoments.buffer(of: range).baseAddress!, count: range.count,
+                decays: span.decays, step: update)
         }
     }
 
@@ -316,18 +273,8 @@ package final class Trainer: @unchecked Sendable {
         weights.panels.pack(weights.floats, worker: number, of: workers.all.count)
     }
 
-    /// A thread's share of a range of an arena: whole chunks.
-    private func slice(of range: Range<Int>, _ worker: Int) -> Range<Int> {
-        let chunks = range.count / ParameterLayout.granule
-        let threads = workers.all.count
-        let first = chunks * worker / threads
-        let end = chunks * (worker + 1) / threads
-        return range.lowerBound + first * ParameterLayout.granule..<range.lowerBound + end
-            * ParameterLayout.granule
-    }
-
     /// Ranks speak to each other; the time is booked.
-    private func exchange(
+    private func communicate(
         _ report: inout StepReport, _ body: () throws(Failure) -> Void
     ) throws(Failure) {
         guard communicator.size > 1 else { return }
@@ -371,7 +318,7 @@ package final class Trainer: @unchecked Sendable {
         for owner in 1..<max(1, communicator.size)
         where [0, owner].contains(communicator.rank) {
             for moments in [firstMoments, secondMoments] {
-                try body(moments, sharding.shards[owner], owner)
+                for range in sharding.shards[owner] { try body(moments, range, owner) }
             }
         }
     }

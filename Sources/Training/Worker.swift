@@ -13,8 +13,6 @@ package final class Worker: @unchecked Sendable {
     let targets: UnsafeMutablePointer<Int32>
     /// nil where only evaluation is wanted.
     let fold: GradientFold?
-    /// The sum of this worker's gradients of the present step; nil where it had none.
-    var gradient: UnsafeMutablePointer<Float>?
     /// Why this worker could not do its part of the job that the pool ran last.
     var failure: Failure?
 

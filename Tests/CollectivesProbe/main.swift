@@ -15,10 +15,14 @@ func sample(rank: Int, index: Int) -> Float {
 
 /// Sums twice, the second time what the first left behind, and prints the digest of the bits.
 func sum(_ communicator: any Communicator, count: Int, activeRanks: Int) throws {
-    let sum = CanonicalSum(over: communicator, count: count, activeRanks: activeRanks)
     var values = (0..<count).map { sample(rank: communicator.rank, index: $0) }
     for _ in 0..<2 {
-        try values.withUnsafeMutableBufferPointer { try sum.sum($0.baseAddress!) }
+        try values.withUnsafeMutableBufferPointer {
+            try CanonicalSum(
+                over: communicator, values: $0.baseAddress!, count: count, bucketCount: 4096,
+                activeRanks: activeRanks
+            ).sum()
+        }
         let digest = values.withUnsafeBytes { SHA256.digest(of: $0) }.hexadecimal
         try communicator.requireEqual(item: "sum", value: digest)
         if communicator.rank == 0 { print("bits", digest) }

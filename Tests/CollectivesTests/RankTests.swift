@@ -65,18 +65,11 @@ struct RankTests {
     @Test func theSumOfOneRankIsItsOwn() throws {
         var values = (0..<2048).map { Float($0) / 3 }
         let expected = values
-        let sum = CanonicalSum(over: SoleCommunicator(), count: values.count, activeRanks: 1)
-        try values.withUnsafeMutableBufferPointer { try sum.sum($0.baseAddress!) }
-        #expect(values == expected)
-    }
-
-    @Test(arguments: [0, 16, 1008, 1024, 1040, 10_240, 12_304])
-    func piecesCoverTheVectorWithEdgesOnTheGranule(count: Int) {
-        for ranks in [1, 2, 3, 4, 7, 16] {
-            let pieces = CanonicalSum.pieces(count: count, ranks: ranks)
-            #expect(pieces.flatMap { Array($0) } == Array(0..<count))
-            #expect(pieces.allSatisfy { $0.lowerBound % 1024 == 0 || $0.isEmpty })
-            #expect(pieces.map(\.count).max()! - pieces.map(\.count).min()! <= 2 * 1024)
+        try values.withUnsafeMutableBufferPointer {
+            try CanonicalSum(
+                over: SoleCommunicator(), values: $0.baseAddress!, count: $0.count, activeRanks: 1
+            ).sum()
         }
+        #expect(values == expected)
     }
 }

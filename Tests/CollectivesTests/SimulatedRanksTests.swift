@@ -16,9 +16,13 @@ import Testing
         let sums = Mutex<[[Float]]>([])
         try SimulatedRanks(size: size).run { (communicator) throws(Failure) in
             var values = (0..<count).map { Self.sample(communicator.rank, $0) }
-            let sum = CanonicalSum(over: communicator, count: count, activeRanks: size)
             let result: Result<Void, Failure> = values.withUnsafeMutableBufferPointer { values in
-                Result { () throws(Failure) in try sum.sum(values.baseAddress!) }
+                Result { () throws(Failure) in
+                    try CanonicalSum(
+                        over: communicator, values: values.baseAddress!, count: count,
+                        bucketCount: 2048, activeRanks: size
+                    ).sum()
+                }
             }
             try result.get()
             sums.withLock { $0.append(values) }

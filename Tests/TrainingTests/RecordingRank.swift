@@ -16,25 +16,29 @@ final class RecordingRank: Communicator, @unchecked Sendable {
 
     var hostNames: [String] { [String](repeating: "host", count: size) }
 
-    func send(_ bytes: UnsafeRawBufferPointer, to destination: Int) {}
+    var processes: [Int32] { [Int32](repeating: 1, count: size) }
+    let watch = Watch()
+    let sentBytes = 0
 
-    func receive(_ bytes: UnsafeMutableRawBufferPointer, from source: Int) {
+    func startPart(of message: inout Message) {
+        let bytes = message.nextPart(most: .max)
+        message.request = 0
+        guard message.direction == .receive else { return }
         received.append(bytes)
         bytes.initializeMemory(as: UInt8.self, repeating: 0)
     }
 
-    func exchange(
-        sending outgoing: UnsafeRawBufferPointer, to destination: Int,
-        receiving incoming: UnsafeMutableRawBufferPointer, from source: Int
-    ) {
-        receive(incoming, from: source)
-    }
+    func isPartDone(_ request: UInt, of message: Message) -> Bool { true }
+
+    func idle(waited: Double) {}
+
+    func post(_ notice: Notice, to destination: Int) {}
+
+    func nextNotice() -> (notice: Notice, source: Int)? { nil }
 
     func allreduce(_ values: UnsafeMutableBufferPointer<Float>) {}
 
-    func barrier() {}
-
-    func finish() {}
+    func leave() {}
 
     func abort(_ exitCode: ExitCode) -> Never { fatalError("exit code \(exitCode.rawValue)") }
 }

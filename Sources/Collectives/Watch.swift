@@ -1,0 +1,165 @@
+import Host
+import Kernels
+
+/// What a rank is at: the parts of a run in which ranks wait for each other.
+package enum Phase: Int32, CaseIterable, Sendable {
+    case start, reduceScatter, norm, allgather, evaluation, log, checkpoint, end
+
+    package var name: String {
+        switch self {
+        case .reduceScatter: "reduce-scatter"
+        default: String(describing: self)
+        }
+    }
+
+    /// How much longer than in a step a wait may take: these read and write files.
+    var patience: Double {
+        switch self {
+        case .start, .checkpoint, .end: 10
+        default: 1
+        }
+    }
+}
+
+/// What one rank is at, kept by itself: what a message about it, or from it, says.
+package final class Watch: @unchecked Sendable {
+    /// The most seconds that a wait for another rank may take; nil for ever.
+    package var limitSeconds: Double?
+    /// The step that is computed, from 1; 0 before the first.
+    package var step = 0
+    package var phase = Phase.start
+    /// The bucket that is waited for, where the phase has buckets.
+    package var bucket: Int?
+    /// Whom this rank waits for at this moment.
+    var awaited: Int?
+    /// Since when, on the monotonic clock.
+    var since = 0.0
+
+    package init() {}
+
+    /// `step 12, reduce-scatter, bucket 3`
+    var place: String {
+        (step > 0 ? "step \(step), " : "") + phase.name
+            + (bucket.map { ", bucket \($0)" } ?? "")
+    }
+}
+
+/// A few numbers from rank to rank, beside all messages: who waits for whom.
+package struct Notice: BitwiseCopyable, Sendable {
+    enum Kind: Int32, Sendable {
+        /// Asks what the other is at.
+        case question
+        /// What this rank is at, and whom it waits for; -1 for nobody.
+        case answer
+        /// Who holds up all ranks, and which of them asked last.
+        case verdict
+    }
+
+    var kind: Int32
+    var rank: Int32 = -1
+
+    init(_ kind: Kind, rank: Int = -1) {
+        self.kind = kind.rawValue
+        self.rank = Int32(rank)
+    }
+}
+
+/// One wait of a rank for another: spins, then sleeps, and ends with a failure when the watch's limit is
+/// over.
+///
+/// Ranks wait in chains: one that has waited too long asks whom it waits for whom that one waits for, and
+/// so on, until one does not answer. That one is named to all, and each says what it waited for itself.
+package struct Wait {
+    private let start = monotonicSeconds()
+    private let peer: Int
+    /// An answer takes as long as a rank that waits takes to look for questions.
+    private static let answerSeconds = 2.0
+
+    package init(for peer: Int) { self.peer = peer }
+
+    /// Lets some time go by.
+    ///
+    /// - Throws: exit code 71 when this rank has waited for longer than the limit, or another found out who
+    ///   holds up all.
+    package func pause(_ communicator: any Communicator) throws(Failure) {
+        let waited = monotonicSeconds() - start
+        communicator.idle(waited: waited)
+        // Looking for notices costs more than what most waits take.
+        guard waited > 0.01 else { return }
+        let watch = communicator.watch
+        (watch.awaited, watch.since) = (peer, start)
+        defer { watch.awaited = nil }
+        try heed(communicator)
+        guard let limit = watch.limitSeconds, waited > limit * watch.phase.patience else { return }
+        let culprit = try findCulprit(communicator)
+        for rank in 0..<communicator.size where rank != communicator.rank && rank != culprit {
+            communicator.post(Notice(.verdict, rank: culprit ?? peer), to: rank)
+        }
+        throw failure(communicator, culprit: culprit ?? peer, answers: culprit == nil)
+    }
+
+    /// Answers questions and obeys a verdict.
+    private func heed(_ communicator: any Communicator) throws(Failure) {
+        while let (notice, source) = communicator.nextNotice() {
+            switch Notice.Kind(rawValue: notice.kind) {
+            case .question: communicator.post(Notice(.answer, rank: peer), to: source)
+            case .verdict where Int(notice.rank) != communicator.rank:
+                throw failure(communicator, culprit: Int(notice.rank), answers: false)
+            default: break
+            }
+        }
+    }
+
+    /// Who does not answer, at the end of the chain of those that wait; nil where all do, as they wait for
+    /// each other.
+    private func findCulprit(_ communicator: any Communicator) throws(Failure) -> Int? {
+        var asked: Set<Int> = [communicator.rank]
+        var suspect = peer
+        while asked.insert(suspect).inserted {
+            communicator.post(Notice(.question), to: suspect)
+            guard let next = try answer(of: suspect, communicator) else { return suspect }
+            // It waits for nobody: it is at work, or waits for what is no rank.
+            if next < 0 { return suspect }
+            suspect = next
+        }
+        return nil
+    }
+
+    private func answer(of rank: Int, _ communicator: any Communicator) throws(Failure) -> Int? {
+        let start = monotonicSeconds()
+        while monotonicSeconds() - start < Self.answerSeconds {
+            while let (notice, source) = communicator.nextNotice() {
+                switch Notice.Kind(rawValue: notice.kind) {
+                case .answer where source == rank: return Int(notice.rank)
+                case .question: communicator.post(Notice(.answer, rank: peer), to: source)
+                case .verdict where Int(notice.rank) != communicator.rank:
+                    throw failure(communicator, culprit: Int(notice.rank), answers: false)
+                default: break
+                }
+            }
+            communicator.idle(waited: 1)
+        }
+        return nil
+    }
+
+    private func failure(
+        _ communicator: any Communicator, culprit: Int, answers: Bool
+    ) -> Failure {
+        func name(_ rank: Int) -> String {
+            "rank \(rank) of \(communicator.size) (host \(communicator.hostNames[rank]), pid "
+                + "\(communicator.processes[rank]))"
+        }
+        let seconds = Int((monotonicSeconds() - start).rounded())
+        let behind = culprit == peer ? "" : ", behind \(name(peer))"
+        let state =
+            answers
+            ? "all ranks wait for each other: a message was lost on the way"
+            : "it does not answer: it hangs, is stopped, or its machine is gone"
+        return Failure(
+            .peerLost,
+            "waiting for \(name(culprit))\(behind) for \(seconds) s: \(communicator.watch.place); "
+                + "\(state); look at it with 'ssh \(communicator.hostNames[culprit]) gdb -p "
+                + "\(communicator.processes[culprit])', then start again: training resumes from the last "
+                + "checkpoint (--deadline is the limit)")
+    }
+}

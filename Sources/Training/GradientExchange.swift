@@ -1,0 +1,297 @@
+import Collectives
+import Dispatch
+import Glibc
+import Host
+import Kernels
+import Model
+import Synchronization
+
+/// Who moves the messages of the ranks while they compute.
+package enum OverlapMover: String, CaseIterable, Sendable {
+    /// The first thread of the rank, between two kernels.
+    case polling
+    /// A thread of its own.
+    case thread
+}
+
+/// The gradients' way from the folds of a rank's threads to its shard of the sum over all ranks.
+///
+/// A bucket's life in a step: each thread closes it when the backward pass of its last micro-batch has
+/// completed it (`close`); of two neighbours in the canonical tree, the thread that comes second adds both;
+/// the last addition makes the bucket ready; it is then sent on its way (`CanonicalSum`), at once, or after
+/// the backward pass where nothing is to overlap; `finish` returns when all have come to their ends.
+/// `close` is called by all threads, everything else by the first; nothing is allocated after `init`.
+final class GradientExchange: @unchecked Sendable {
+    private let communicator: any Communicator
+    private let plan: BucketPlan
+    private let sum: CanonicalSum
+    /// MPI's own sum of the whole vector in place of ours, for comparison.
+    private let usesLibrary: Bool
+    private let overlaps: Bool
+    /// The sums of the threads that have micro-batches, by thread; the first is where the rank's ends up.
+    private let threadSums: [UnsafeMutablePointer<Float>]
+    /// This rank's gradient, then its shard of the sum over all.
+    let gradient: UnsafeMutablePointer<Float>
+
+    /// The step that is going on, counted from 1.
+    private var generation = 0
+    /// How many threads have come to each addition of each bucket, [bucket, right thread].
+    private let arrivals: UnsafeMutablePointer<Atomic<Int>>
+    /// The last generation in which each bucket was ready.
+    private let ready: UnsafeMutablePointer<Atomic<Int>>
+    private let isStarted: UnsafeMutablePointer<Bool>
+    private var startedCount = 0
+    private let isAbandoned = Atomic<Bool>(false)
+    /// Seconds of the first thread in which it moved messages or waited for them.
+    private(set) var exposedSeconds = 0.0
+    private var helper: ExchangeThread?
+
+    /// - Parameters:
+    ///   - schedules: this rank's, one a bucket.
+    ///   - threadSums: gradient arenas.
+    ///   - received: where the gradient ends up on a rank without micro-batches; zeros otherwise unused.
+    init(
+        _ configuration: Configuration, plan: BucketPlan, schedules: [ReductionSchedule],
+        threadSums: [UnsafeMutablePointer<Float>], received: UnsafeMutablePointer<Float>?,
+        communicator: any Communicator
+    ) {
+        self.communicator = communicator
+        self.plan = plan
+        self.threadSums = threadSums
+        gradient = threadSums.first ?? received!
+        usesLibrary = configuration.rankReduction == .mpi
+        overlaps = configuration.overlaps && !usesLibrary && communicator.size > 1
+        sum = CanonicalSum(over: communicator, schedules: schedules, values: gradient)
+        let count = plan.buckets.count
+        arrivals = Self.counters(count * max(1, threadSums.count))
+        ready = Self.counters(count)
+        isStarted = .allocate(capacity: count)
+        isStarted.initialize(repeating: false, count: count)
+        if overlaps && configuration.overlapMover == .thread {
+            helper = ExchangeThread { [unowned self] () throws(Failure) in
+                try self.moveAll(spare: true)
+            }
+        }
+    }
+
+    deinit {
+        helper?.stop()
+        arrivals.deallocate()
+        ready.deallocate()
+        isStarted.deallocate()
+    }
+
+    private static func counters(_ count: Int) -> UnsafeMutablePointer<Atomic<Int>> {
+        let counters = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: count)
+        for index in 0..<count { (counters + index).initialize(to: Atomic(0)) }
+        return counters
+    }
+
+    // MARK: A step
+
+    /// To be called before any thread starts to compute.
+    func begin() {
+        generation += 1
+        startedCount = 0
+        exposedSeconds = 0
+        isStarted.update(repeating: false, count: plan.buckets.count)
+        if threadSums.isEmpty {
+            for bucket in plan.buckets.indices { markReady(bucket) }
+        }
+        helper?.begin()
+    }
+
+    /// A thread has closed a bucket in its fold: adds it to its neighbour's where that is closed too, and so
+    /// on along the canonical tree.
+    func close(_ bucket: Int, thread: Int) {
+        let range = plan.buckets[bucket].range
+        var distance = 1
+        while distance < threadSums.count {
+            let left = thread / (2 * distance) * (2 * distance)
+            let right = left + distance
+            if right < threadSums.count {
+                let counter = arrivals + bucket * threadSums.count + right
+                let arrived = counter.pointee.wrappingAdd(1, ordering: .acquiringAndReleasing)
+                // Two come in each step; the second goes on.
+                guard arrived.newValue % 2 == 0 else { return }
+                GradientSum.add(
+                    threadSums[right] + range.lowerBound, to: threadSums[left] + range.lowerBound,
+                    count: range.count)
+            }
+            distance *= 2
+        }
+        markReady(bucket)
+    }
+
+    private func markReady(_ bucket: Int) {
+        ready[bucket].store(generation, ordering: .releasing)
+    }
+
+    /// A thread cannot do its part; nobody is to wait for it.
+    func abandon() { isAbandoned.store(true, ordering: .releasing) }
+
+    /// Moves on what is on its way: to be called between kernels, by the first thread.
+    ///
+    /// - Throws: exit code 71 where a rank is lost.
+    func poll(_ clock: WorkClock) throws(Failure) {
+        guard overlaps && helper == nil else { return }
+        let start = monotonicSeconds()
+        try startReadyBuckets()
+        _ = try sum.progress()
+        exposedSeconds += monotonicSeconds() - start
+        clock.lap(.exchange)
+    }
+
+    /// Returns when this rank has its shard of the sum over all ranks, or a thread has abandoned the step.
+    ///
+    /// - Throws: exit code 71 where a rank is lost.
+    func finish(_ clock: WorkClock) throws(Failure) {
+        guard communicator.size > 1 else { return }
+        var start = monotonicSeconds()
+        if let helper {
+            try helper.wait()
+        } else {
+            start = try moveAll(spare: false)
+        }
+        exposedSeconds += monotonicSeconds() - start
+        clock.lap(.exchange)
+    }
+
+    /// - Parameter spare: whether the calling thread has nothing else to do.
+    /// - Returns: when the last bucket was ready.
+    @discardableResult
+    private func moveAll(spare: Bool) throws(Failure) -> Double {
+        var completed = monotonicSeconds()
+        var wait: Wait?
+        while startedCount < plan.buckets.count || !sum.isIdle {
+            if isAbandoned.load(ordering: .acquiring) { return completed }
+            let before = startedCount
+            try startReadyBuckets()
+            if startedCount > before { completed = monotonicSeconds() }
+            let hasAdvanced = try sum.progress()
+            guard startedCount == before && !hasAdvanced else {
+                wait = nil
+                continue
+            }
+            if startedCount < plan.buckets.count || sum.isIdle {
+                // Its own threads are at work.
+                if spare { usleep(50) } else { Processor.spinHint() }
+            } else if let awaited = sum.awaited {
+                communicator.watch.bucket = awaited.bucket
+                if wait == nil { wait = Wait(for: awaited.rank) }
+                try wait!.pause(communicator)
+            }
+        }
+        communicator.watch.bucket = nil
+        return completed
+    }
+
+    private func startReadyBuckets() throws(Failure) {
+        guard startedCount < plan.buckets.count else { return }
+        if usesLibrary { return try sumByLibrary() }
+        for bucket in plan.buckets.indices
+        where !isStarted[bucket] && ready[bucket].load(ordering: .acquiring) == generation {
+            isStarted[bucket] = true
+            startedCount += 1
+            try sum.startReduceScatter(of: bucket)
+        }
+    }
+
+    /// MPI knows no rank that is absent: one without work adds zeros.
+    private func sumByLibrary() throws(Failure) {
+        guard
+            plan.buckets.indices.allSatisfy({
+                ready[$0].load(ordering: .acquiring) == generation
+            })
+        else { return }
+        let count = plan.buckets.reduce(0) { $0 + $1.range.count }
+        if threadSums.isEmpty { gradient.update(repeating: 0, count: count) }
+        try communicator.allreduce(UnsafeMutableBufferPointer(start: gradient, count: count))
+        startedCount = plan.buckets.count
+    }
+}
+
+/// A thread that moves messages while the others compute.
+private final class ExchangeThread: @unchecked Sendable {
+    private let start = DispatchSemaphore(value: 0)
+    private let end = DispatchSemaphore(value: 0)
+    private let work: () throws(Failure) -> Void
+    private var failure: Failure?
+    private var isStopping = false
+    private var thread = pthread_t()
+
+    init(_ work: @escaping () throws(Failure) -> Void) {
+        self.work = work
+        let code = pthread_create(
+            &thread, nil,
+            { argument in
+                Unmanaged<ExchangeThread>.fromOpaque(argument!).takeRetainedValue().serve()
+                return nil
+            }, Unmanaged.passRetained(self).toOpaque())
+        precondition(code == 0, "cannot start a thread: \(String(cString: strerror(code)))")
+    }
+
+    func begin() { start.signal() }
+
+    /// Returns when what `begin` began is done.
+    func wait() throws(Failure) {
+        end.wait()
+        if let failure { throw failure }
+    }
+
+    func stop() {
+        isStopping = true
+        start.signal()
+        pthread_join(thread, nil)
+    }
+
+    private func serve() {
+        while true {
+            start.wait()
+            if isStopping { return }
+            do throws(Failure) { try work() } catch { failure = error }
+            end.signal()
+        }
+    }
+}
+
+/// One thread's backward pass of its last micro-batch: closes buckets as they are complete, and on the first
+/// thread moves the messages on between kernels.
+final class BucketObserver: BackwardObserver {
+    private let exchange: GradientExchange
+    private let plan: BucketPlan
+    private let fold: GradientFold
+    private let thread: Int
+    private let clock: WorkClock
+    private var nextBucket = 0
+    private(set) var failure: Failure?
+
+    init(
+        _ exchange: GradientExchange, plan: BucketPlan, fold: GradientFold, thread: Int,
+        clock: WorkClock
+    ) {
+        self.exchange = exchange
+        self.plan = plan
+        self.fold = fold
+        self.thread = thread
+        self.clock = clock
+    }
+
+    /// Starts a new step.
+    func reset() { (nextBucket, failure) = (0, nil) }
+
+    func didComplete(_ stage: BackwardStage) {
+        while nextBucket < plan.buckets.count, plan.buckets[nextBucket].completion <= stage {
+            fold.close(plan.buckets[nextBucket].range)
+            exchange.close(nextBucket, thread: thread)
+            nextBucket += 1
+        }
+        clock.lap(.fold)
+        betweenKernels()
+    }
+
+    func betweenKernels() {
+        guard thread == 0 && failure == nil else { return }
+        do throws(Failure) { try exchange.poll(clock) } catch { failure = error }
+    }
+}

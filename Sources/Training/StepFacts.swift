@@ -1,0 +1,71 @@
+import Collectives
+import Host
+import Kernels
+import Model
+
+/// What every rank is to know of a step before anything is changed: the loss of every micro-batch, and the
+/// sum of squares of every chunk of the gradient. Each rank computes its own; one allgather tells all.
+final class StepFacts {
+    /// [rank: its losses, its chunk sums]
+    private let values: UnsafeMutableBufferPointer<Double>
+    private let pieces: [Range<Int>]
+    /// Where the loss of each micro-batch lies, by global index, and the sum of each chunk of the arena.
+    private let lossPlaces: [Int]
+    private let chunkPlaces: [Int]
+
+    init(_ division: WorkDivision, _ sharding: Sharding, rank: Int) {
+        var pieces: [Range<Int>] = []
+        var lossPlaces: [Int] = []
+        var chunks = [Int](repeating: 0, count: sharding.counts.reduce(0, +) / GradientNorm.chunk)
+        var end = 0
+        for rank in 0..<division.workers {
+            let start = end
+            lossPlaces += division.range(of: rank).indices.map { _ in
+                defer { end += 1 }
+                return end
+            }
+            for range in sharding.shards[rank] {
+                for chunk in range.lowerBound / GradientNorm.chunk..<range.upperBound
+                    / GradientNorm.chunk
+                {
+                    chunks[chunk] = end
+                    end += 1
+                }
+            }
+            pieces.append(start..<end)
+        }
+        self.pieces = pieces
+        self.lossPlaces = lossPlaces
+        chunkPlaces = chunks
+        values = .allocate(capacity: end)
+        values.initialize(repeating: 0)
+    }
+
+    deinit { values.deallocate() }
+
+    /// The sum of a micro-batch's losses, in nats.
+    func setLoss(_ loss: Double, of microBatch: Int) { values[lossPlaces[microBatch]] = loss }
+
+    /// Where the sums of the chunks from a Float of the arena on go, as far as its range of the shard reaches.
+    func chunkSums(from offset: Int) -> UnsafeMutablePointer<Double> {
+        values.baseAddress! + chunkPlaces[offset / GradientNorm.chunk]
+    }
+
+    /// Tells all ranks what each has computed. All ranks call it.
+    ///
+    /// - Throws: exit code 71 where a rank is lost.
+    func gather(_ communicator: any Communicator) throws(Failure) {
+        try communicator.allgather(values, pieces: pieces)
+    }
+
+    /// The losses of all micro-batches, added in their order.
+    var lossSum: Double { lossPlaces.reduce(0) { $0 + values[$1] } }
+
+    /// The chunk sums of the whole gradient, added in arena order.
+    var squareSum: Double { chunkPlaces.reduce(0) { $0 + values[$1] } }
+
+    /// The first micro-batch with such a loss.
+    func firstLoss(where isSuch: (Double) -> Bool) -> Int? {
+        lossPlaces.firstIndex { isSuch(values[$0]) }
+    }
+}
