@@ -19,6 +19,20 @@ package struct Checkpoint: Equatable, Sendable {
         }
     }
 
+    /// The last steps that were accepted, the oldest first: what a loss or gradient norm that stands out is
+    /// told from.
+    package struct Recent: Equatable, Sendable {
+        package var losses: [Double] = []
+        package var gradientNorms: [Double] = []
+
+        package init() {}
+
+        package init(losses: [Double], gradientNorms: [Double]) {
+            self.losses = losses
+            self.gradientNorms = gradientNorms
+        }
+    }
+
     /// When the run was started, ISO 8601; of the run and not of the save, so that equal states give
     /// equal files.
     package var created: String
@@ -36,6 +50,7 @@ package struct Checkpoint: Equatable, Sendable {
     package var validationTokens: Int
     package var seed: UInt64
     package var history: [Record]
+    package var recent = Recent()
 
     package init(
         created: String, producer: String, step: Int, tokensSeen: Int, configuration: String,
@@ -96,6 +111,9 @@ package struct Checkpoint: Equatable, Sendable {
         try history.makeDataset("step", self.history.map(\.step))
         try history.makeDataset("train_loss", self.history.map(\.trainingLoss))
         try history.makeDataset("val_loss", self.history.map(\.validationLoss))
+        let recent = try root.makeGroup("recent")
+        try recent.makeDataset("train_loss", self.recent.losses)
+        try recent.makeDataset("grad_norm", self.recent.gradientNorms)
         return CheckpointImage(step: step, file: file)
     }
 

@@ -25,7 +25,7 @@ package struct CheckpointReader {
         guard training.count == steps.count, validation.count == steps.count else {
             throw Failure(.damaged, "'\(path)': the columns of '/history' differ in length")
         }
-        checkpoint = Checkpoint(
+        var checkpoint = Checkpoint(
             created: try root.text("created"), producer: try root.text("producer"),
             step: try root.integer("step"), tokensSeen: try root.integer("tokens_seen"),
             configuration: try root.dataset("config").text(),
@@ -36,9 +36,17 @@ package struct CheckpointReader {
                 Checkpoint.Record(
                     step: steps[$0], trainingLoss: training[$0], validationLoss: validation[$0])
             })
+        // Files from before it was written lack it: detection then starts anew.
+        if try root.names().contains("recent") {
+            let recent = try root.group("recent")
+            checkpoint.recent = .init(
+                losses: try recent.dataset("train_loss").doubles(),
+                gradientNorms: try recent.dataset("grad_norm").doubles())
+        }
         guard checkpoint.step >= 0, try root.group("adamw").integer("t") == checkpoint.step else {
             throw Failure(.damaged, "'\(path)': step and '/adamw' t contradict each other")
         }
+        self.checkpoint = checkpoint
         self.path = path
         self.file = file
     }

@@ -90,10 +90,12 @@ extension Communicator {
     /// The numbers of each rank, as many on every rank, by rank, on every rank. It allocates.
     ///
     /// - Throws: exit code 71 where a rank is lost.
-    package func allgather(_ numbers: [Double]) throws(Failure) -> [[Double]] {
+    package func allgather<Number: Numeric & BitwiseCopyable>(
+        _ numbers: [Number]
+    ) throws(Failure) -> [[Number]] {
         let count = numbers.count
         let pieces = (0..<size).map { $0 * count..<($0 + 1) * count }
-        var all = [Double](repeating: 0, count: size * count)
+        var all = [Number](repeating: 0, count: size * count)
         all.replaceSubrange(pieces[rank], with: numbers)
         try allgatherInPlace(&all, pieces: pieces)
         return pieces.map { Array(all[$0]) }

@@ -9,6 +9,11 @@ package enum Mutation: String, Sendable {
     case trustCheckpoints = "trust-checkpoints"
     /// A directory's lock keeps nobody out.
     case ignoreLock = "ignore-lock"
+    /// A loss or gradient that is not finite goes into the weights.
+    case trustNumbers = "trust-numbers"
+    /// The ranks' weights, or what they compute from the same, are not compared.
+    case trustWeights = "trust-weights"
+    case trustProcessors = "trust-processors"
 
     private static let active = getenv("CAUSALGEN_TEST_MUTATION").flatMap {
         Mutation(rawValue: String(cString: $0))

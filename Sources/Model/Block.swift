@@ -5,8 +5,7 @@ extension Pass {
     func forwardBlock(_ layer: Int) {
         let block = activations.blocks[layer]
         let offsets = layout.blocks[layer]
-        let last = layer + 1 == configuration.layers
-        let output = last ? activations.output : activations.blocks[layer + 1].input
+        let output = output(of: layer).baseAddress!
 
         // middle = input + dropout(c_proj(mix(LN1(input))))
         normalize(block.input, offsets.firstNorm, block.firstNorm)
@@ -24,6 +23,14 @@ extension Pass {
         project(
             block.activated, panels.projections[layer], offsets.projection,
             residual: block.middle, into: output, layer: layer, purpose: .mlpDropout)
+    }
+
+    /// The residual stream behind a block, [R, C].
+    func output(of layer: Int) -> UnsafeMutableBufferPointer<Float> {
+        let isLast = layer + 1 == configuration.layers
+        return UnsafeMutableBufferPointer(
+            start: isLast ? activations.output : activations.blocks[layer + 1].input,
+            count: Panels.size(rows: rows, columns: width))
     }
 
     func backwardBlock(_ layer: Int) {

@@ -43,17 +43,21 @@ package struct LanguageModel: Sendable {
     /// - Parameters:
     ///   - weights: the weight arena; `panels`: the same matrices, packed.
     ///   - training: whether dropout is applied.
+    ///   - observer: hears of every block.
     /// - Returns: the sum of the rows' losses in nats, added in Double in row order.
     package func forward(
         _ batch: MicroBatch, weights: UnsafePointer<Float>, panels: PackedWeights,
-        activations: Activations, training: Bool
+        activations: Activations, training: Bool, observer: (any ForwardObserver)? = nil
     ) -> Double {
         precondition(batch.sequences <= activations.sequences, "the micro-batch is too large")
         let pass = Pass(
             model: self, batch: batch, weights: weights, panels: panels, activations: activations,
             dropout: training ? configuration.dropout : 0, gradient: nil, observer: nil)
         pass.embed()
-        for layer in 0..<configuration.layers { pass.forwardBlock(layer) }
+        for layer in 0..<configuration.layers {
+            pass.forwardBlock(layer)
+            observer?.didPass(layer, output: pass.output(of: layer))
+        }
         return pass.forwardHead()
     }
 

@@ -31,6 +31,14 @@ package struct Configuration: Sendable {
     package var keepLast = 3
     package var keepEvery = 0
 
+    package var badStepPolicy = BadStepPolicy.stop
+    /// How many deviations above the mean of the last steps a loss or gradient norm is a bad step; 0 is off.
+    package var spikeThresholdChosen = 0.0
+    /// Steps between comparisons of the ranks' weights and arithmetic; 0 is off.
+    package var checkInterval = 1000
+    /// The most seconds that a rank waits for another; 0 is for ever.
+    package var deadlineSeconds = 300.0
+
     package var threadsChosen: Int?
     package var rankReduction = RankReduction.canonical
     /// Whether gradients are on their way to the other ranks while the rest is computed.
@@ -77,6 +85,10 @@ package struct Configuration: Sendable {
             setting.read(common).map { "\(setting.name): \($0)" }
         }.joined(separator: "\n")
     }
+    package var spikeThreshold: Double {
+        spikeThresholdChosen > 0 ? spikeThresholdChosen : .infinity
+    }
+
     /// The size of a bucket of the gradient arena.
     package func bucketBytes(ranks: Int) -> Int {
         bucketBytesChosen ?? BucketPlan.defaultBytes(ranks: ranks)

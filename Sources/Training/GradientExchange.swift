@@ -39,6 +39,8 @@ final class GradientExchange: @unchecked Sendable {
     private let arrivals: UnsafeMutablePointer<Atomic<Int>>
     /// The last generation in which each bucket was ready.
     private let ready: UnsafeMutablePointer<Atomic<Int>>
+    /// Whether this rank's own part of each bucket had a number that is not finite.
+    private let isBad: UnsafeMutablePointer<Bool>
     private let isStarted: UnsafeMutablePointer<Bool>
     private var startedCount = 0
     private let isAbandoned = Atomic<Bool>(false)
@@ -65,6 +67,8 @@ final class GradientExchange: @unchecked Sendable {
         let count = plan.buckets.count
         arrivals = Self.counters(count * max(1, threadSums.count))
         ready = Self.counters(count)
+        isBad = .allocate(capacity: count)
+        isBad.initialize(repeating: false, count: count)
         isStarted = .allocate(capacity: count)
         isStarted.initialize(repeating: false, count: count)
         if overlaps && configuration.overlapMover == .thread {
@@ -78,6 +82,7 @@ final class GradientExchange: @unchecked Sendable {
         helper?.stop()
         arrivals.deallocate()
         ready.deallocate()
+        isBad.deallocate()
         isStarted.deallocate()
     }
 
@@ -120,8 +125,16 @@ final class GradientExchange: @unchecked Sendable {
             }
             distance *= 2
         }
+        // Once it is mixed with other ranks', nobody knows where a bad number came from.
+        if communicator.size > 1 {
+            isBad[bucket] =
+                FiniteCheck.firstBad(gradient + range.lowerBound, count: range.count) != nil
+        }
         markReady(bucket)
     }
+
+    /// Whether this rank's own gradient of the step had a number that is not finite.
+    var hadBadNumber: Bool { plan.buckets.indices.contains { isBad[$0] } }
 
     private func markReady(_ bucket: Int) {
         ready[bucket].store(generation, ordering: .releasing)
@@ -263,13 +276,15 @@ final class BucketObserver: BackwardObserver {
     private let fold: GradientFold
     private let thread: Int
     private let clock: WorkClock
+    private let check: ReplicaCheck
     private var nextBucket = 0
     private(set) var failure: Failure?
 
     init(
         _ exchange: GradientExchange, plan: BucketPlan, fold: GradientFold, thread: Int,
-        clock: WorkClock
+        clock: WorkClock, check: ReplicaCheck
     ) {
+        self.check = check
         self.exchange = exchange
         self.plan = plan
         self.fold = fold
@@ -282,6 +297,7 @@ final class BucketObserver: BackwardObserver {
 
     func didComplete(_ stage: BackwardStage) {
         while nextBucket < plan.buckets.count, plan.buckets[nextBucket].completion <= stage {
+            if thread == 0 && fold.isFirst { check.note(nextBucket, of: fold.next.floats) }
             fold.close(plan.buckets[nextBucket].range)
             exchange.close(nextBucket, thread: thread)
             nextBucket += 1

@@ -68,6 +68,9 @@ package final class GradientFold {
         GradientTarget(slots[0], accumulating: folded % 2 == 1)
     }
 
+    /// Whether the next gradient is the first of the run.
+    package var isFirst: Bool { folded == 0 }
+
     /// Whether the next gradient is the last of the run.
     package var isLast: Bool { folded == run - 1 }
 

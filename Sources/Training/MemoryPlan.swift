@@ -36,7 +36,10 @@ package struct MemoryPlan {
         let received = CanonicalSum.scratchCount(schedules)
         let shard = schedules[..<plan.weightBucketCount].reduce(0) { $0 + $1.piece.count }
         let moments = rank == 0 ? layout.arenaCount : shard
-        let idle = division.range(of: rank).isEmpty ? layout.gradientCount : 0
+        let isActive = !division.range(of: rank).isEmpty
+        let idle = isActive ? 0 : layout.gradientCount
+        let isChecked = configuration.checkInterval > 0 && division.workers > 1
+        let check = isChecked && isActive ? layout.gradientCount : 0
         checkpointBytes = floats(3 * layout.arenaCount)
         items = [
             Item(name: "weights", bytes: floats(layout.arenaCount)),
@@ -47,6 +50,7 @@ package struct MemoryPlan {
             Item(name: "gradients", bytes: floats(arenas * layout.gradientCount)),
             Item(name: "activations", bytes: activations),
             Item(name: "exchange", bytes: floats(received + idle)),
+            Item(name: "check", bytes: floats(check)),
         ]
     }
 

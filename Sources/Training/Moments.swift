@@ -22,6 +22,8 @@ package final class Moments: @unchecked Sendable {
 
     package var count: Int { arena.count }
 
+    func reset() { arena.floats.update(repeating: 0, count: count) }
+
     /// A part of one of the ranges.
     func buffer(of part: Range<Int>) -> UnsafeMutableBufferPointer<Float> {
         var offset = 0

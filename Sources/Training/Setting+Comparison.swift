@@ -10,6 +10,7 @@ extension Setting {
         case .model, .batch, .optimizer: true
         case .schedule: name != "max-steps"
         case .evaluation: name == "eval-interval" || name == "eval-windows"
+        case .watching: name == "on-bad-step" || name == "spike-threshold"
         case .workers: name == "seed" || name == "reduction"
         case .place, .start: false
         }

@@ -24,6 +24,7 @@ package struct Setting: Sendable {
         case schedule = "LENGTH AND SCHEDULE"
         case optimizer = "ADAMW"
         case evaluation = "EVALUATION, LOG, SAVE"
+        case watching = "WATCHING"
         case place = "DATA AND PLACE"
         /// How this start goes about it: no property of the run, so neither in its configuration file nor in
         /// its checkpoints.
@@ -161,6 +162,28 @@ package struct Setting: Sendable {
         integer(
             "keep-every", \.keepEvery, 0...1_000_000_000, .evaluation,
             "keep also those whose step is a multiple of this; 0: none"),
+
+        Setting(
+            name: "on-bad-step", alias: nil, group: .watching,
+            help:
+                "what a loss or gradient does that is not finite or stands out, or a rank that computes other "
+                + "bits: stop; skip the step; rollback to the last checkpoint and compute again, and stop where "
+                + "the same comes again",
+            placeholder: "stop|skip|rollback", read: { $0.badStepPolicy.rawValue },
+            write: { (configuration, text) throws(Refusal) in
+                configuration.badStepPolicy = try choice(text)
+            }),
+        number(
+            "spike-threshold", \.spikeThresholdChosen, 0..<1e9, .watching,
+            "a loss or gradient norm so many deviations above the mean of the last 64 steps is a bad step; "
+                + "0: none is"),
+        integer(
+            "check-interval", \.checkInterval, 0...1_000_000_000, .watching,
+            "steps between comparisons of the ranks' weights, and of a micro-batch that two ranks compute; "
+                + "0: none"),
+        number(
+            "deadline", \.deadlineSeconds, 0..<1e9, .watching,
+            "seconds that a rank waits for another before it names it and all end; 0: for ever"),
 
         text("data", \.data, .place, "dir", "directory that `causalgen prepare` made"),
         text("out-dir", \.outputDirectory, .place, "dir", "where the directories of runs lie"),

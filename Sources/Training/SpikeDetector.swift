@@ -33,6 +33,12 @@ package struct SpikeDetector: Equatable, Sendable {
         package let deviation: Double
         /// (value - mean)/deviation.
         package let deviations: Double
+
+        var description: String {
+            "\(quantity == .loss ? "loss" : "gradient norm") \(Format.fixed(value, 4)) is "
+                + "\(Format.fixed(deviations, 1)) deviations above the mean of the last steps, "
+                + Format.fixed(mean, 4)
+        }
     }
 
     /// The values of the last accepted steps, the oldest first, as many of one quantity as of the
@@ -51,7 +57,7 @@ package struct SpikeDetector: Equatable, Sendable {
     package private(set) var values: Values
     private let threshold: Double
 
-    /// - Parameter threshold: how many deviations above the mean are a spike.
+    /// - Parameter threshold: how many deviations above the mean are a spike; infinite where none is.
     package init(threshold: Double) {
         self.init(threshold: threshold, values: Values(losses: [], gradientNorms: []))!
     }

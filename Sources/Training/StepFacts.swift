@@ -64,8 +64,15 @@ final class StepFacts {
     /// The chunk sums of the whole gradient, added in arena order.
     var squareSum: Double { chunkPlaces.reduce(0) { $0 + values[$1] } }
 
-    /// The first micro-batch with such a loss.
-    func firstLoss(where isSuch: (Double) -> Bool) -> Int? {
-        lossPlaces.firstIndex { isSuch(values[$0]) }
+    /// Whether a rank's own losses are all finite.
+    func areLossesFinite(of microBatches: Range<Int>) -> Bool {
+        microBatches.allSatisfy { values[lossPlaces[$0]].isFinite }
+    }
+
+    /// The rank whose shard has the first chunk, in arena order, that is not finite; nil where all are.
+    var firstBadOwner: Int? {
+        chunkPlaces.first { !values[$0].isFinite }.flatMap { place in
+            pieces.firstIndex { $0.contains(place) }
+        }
     }
 }

@@ -5,20 +5,6 @@ import Kernels
 import Model
 import TokenData
 
-/// What one optimizer step has to tell.
-package struct StepReport: Sendable {
-    /// The mean loss of the global batch in nats per token, before the update.
-    package var loss = 0.0
-    /// The norm of the gradient before clipping.
-    package var gradientNorm = 0.0
-    package var learningRate = 0.0
-    /// Whether the gradient was clipped.
-    package var isClipped = false
-    /// Wall time of the step, and the part of it spent on the exchange between ranks.
-    package var seconds = 0.0
-    package var communicationSeconds = 0.0
-}
-
 /// The state of a run and the step that advances it.
 ///
 /// Every number here is a function of (configuration, data, seed, step). `step()` reads in the order in
@@ -35,16 +21,17 @@ package final class Trainer: @unchecked Sendable {
 
     package let workers: Workers
     private let communicator: any Communicator
-    private let sampler: BatchSampler
     private let schedule: Schedule
     private let division: WorkDivision
-    private let threadDivision: WorkDivision
     private let sharding: Sharding
     /// This rank's part of each thread's share of the update.
     private let spans: [[ShardSpan]]
     private let slices: [[Range<Int>]]
     private let exchange: GradientExchange
-    private let observers: [BucketObserver?]
+    private let computation: GradientComputation
+    private let check: ReplicaCheck
+    /// What loss and gradient norm were in the last steps.
+    package var spikes: SpikeDetector
     private let weightSum: CanonicalSum
     /// Where this rank's gradient ends up when it has no micro-batch of its own.
     private let received: Arena?
@@ -53,7 +40,6 @@ package final class Trainer: @unchecked Sendable {
         number: 1, learningRate: 0, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0,
         gradientScale: 1)
     /// The parts of a step that all threads share, made once.
-    private var computeGradients: WorkerPool.Job = { _ in }
     private var completeGradient: WorkerPool.Job = { _ in }
     private var updateWeights: WorkerPool.Job = { _ in }
     private var packWeights: WorkerPool.Job = { _ in }
@@ -69,14 +55,12 @@ package final class Trainer: @unchecked Sendable {
         self.communicator = communicator
         let model = LanguageModel(configuration.model, seed: configuration.seed)
         self.model = model
-        self.sampler = sampler
         schedule = Schedule(configuration)
 
         let division = WorkDivision(
             microBatches: configuration.microBatchCount, workers: communicator.size)
         self.division = division
         let threadDivision = division.division(ofRank: communicator.rank, threads: threads)
-        self.threadDivision = threadDivision
         let plan = BucketPlan(
             model.layout, bucketBytes: configuration.bucketBytes(ranks: communicator.size))
         let sharding = Sharding(plan, ranks: communicator.size)
@@ -103,16 +87,20 @@ package final class Trainer: @unchecked Sendable {
             threadSums: workers.all.compactMap { $0.fold?.sum }, received: received?.floats,
             communicator: communicator)
         self.exchange = exchange
-        observers = workers.all.enumerated().map { thread, worker in
-            worker.fold.map {
-                BucketObserver(exchange, plan: plan, fold: $0, thread: thread, clock: worker.clock)
-            }
-        }
+        let check = ReplicaCheck(
+            interval: configuration.checkInterval, plan: plan,
+            activeRanks: division.activeWorkers, gradientCount: model.layout.gradientCount,
+            communicator: communicator)
+        self.check = check
+        computation = GradientComputation(
+            configuration, model: model, weights: weights, workers: workers, sampler: sampler,
+            division: division, rank: communicator.rank, exchange: exchange, plan: plan,
+            facts: facts, check: check)
+        spikes = SpikeDetector(threshold: configuration.spikeThreshold)
         weightSum = CanonicalSum(
             over: communicator, schedules: Array(schedules[..<plan.weightBucketCount]),
             values: weights.floats)
 
-        computeGradients = { [unowned self] in computeGradients(worker: $0) }
         completeGradient = { [unowned self] in completeGradient(worker: $0) }
         updateWeights = { [unowned self] in updateWeights(worker: $0) }
         packWeights = { [unowned self] in packWeights(worker: $0) }
@@ -124,33 +112,43 @@ package final class Trainer: @unchecked Sendable {
         stateDidChange()
     }
 
+    /// Forgets all steps.
+    package func resetMoments() {
+        firstMoments.reset()
+        secondMoments.reset()
+    }
+
     /// To be called when the weights were set from outside.
     package func stateDidChange() { workers.pool.run(packWeights) }
 
     /// One optimizer step.
     ///
-    /// - Throws: exit code 65 or 74 where tokens cannot be read, 70 where loss or gradient are not finite,
-    ///   71 where a rank is lost; the weights and moments are then as they were.
+    /// - Returns: what it has to tell; with `refusal` the weights and moments are as they were, and the step
+    ///   is not counted.
+    /// - Throws: exit code 65 or 74 where tokens cannot be read, 71 where a rank is lost.
     package func step() throws(Failure) -> StepReport {
         let start = monotonicSeconds()
         var report = StepReport()
 
         // Each thread computes and folds the gradients of its own micro-batches. Threads, then ranks, add up
         // along the same tree; what is complete is on its way while the rest is computed.
-        communicator.watch.step = completedSteps + 1
-        communicator.watch.phase = .reduceScatter
-        exchange.begin()
-        try workers.run(computeGradients)
+        enter(.reduceScatter)
+        check.begin(step: completedSteps + 1, weights.arena)
+        try computation.run(after: completedSteps)
         report.communicationSeconds += exchange.exposedSeconds
 
         // Each rank has its shard of the gradient. The two parts of the tied embedding meet; the norm
         // decides before anything is changed.
         workers.pool.run(completeGradient)
-        communicator.watch.phase = .norm
+        enter(.norm)
         try communicate(&report) { () throws(Failure) in try facts.gather(communicator) }
         report.loss = facts.lossSum / Double(configuration.tokensPerStep)
         report.gradientNorm = facts.squareSum.squareRoot()
-        try requireFinite(report)
+        report.refusal = try badStep(report)
+        guard report.refusal == nil else {
+            report.seconds = monotonicSeconds() - start
+            return report
+        }
 
         let clip = configuration.gradientClip
         report.isClipped = clip > 0 && report.gradientNorm > clip
@@ -161,7 +159,7 @@ package final class Trainer: @unchecked Sendable {
             weightDecay: configuration.weightDecay,
             gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
         workers.pool.run(updateWeights)
-        communicator.watch.phase = .allgather
+        enter(.allgather)
         try communicate(&report) { () throws(Failure) in try weightSum.allgather() }
         workers.pool.run(packWeights)
         completedSteps += 1
@@ -169,54 +167,27 @@ package final class Trainer: @unchecked Sendable {
         return report
     }
 
+    /// Counts a step that was refused, as if its gradient had been none.
+    package func skip() { completedSteps += 1 }
+
     // MARK: The parts of a step
 
-    /// Forward and backward of each of a thread's micro-batches, folded along the tree; the first thread then
-    /// sees the exchange to its end.
-    private func computeGradients(worker number: Int) {
-        let worker = workers.all[number]
-        worker.clock.lap(.waiting)
-        do throws(Failure) {
-            if let fold = worker.fold { try computeRun(worker, number, fold) }
-            if number == 0 { try exchange.finish(worker.clock) }
-        } catch {
-            worker.failure = error
-            exchange.abandon()
+    /// What others are told of this rank while they wait for it; and where a test's faults happen.
+    private func enter(_ phase: Phase) {
+        let step = completedSteps + 1
+        (communicator.watch.step, communicator.watch.phase) = (step, phase)
+        guard ComputeFault.isConfigured else { return }
+        let rank = communicator.rank
+        if ComputeFault.due(.hang, rank: rank, step: step, phase: phase) != nil { pause() }
+        if phase == .reduceScatter, let fault = ComputeFault.due(.weight, rank: rank, step: step) {
+            ComputeFault.flipLowestBit(
+                &weights.floats[model.layout.blocks[fault.layer].expansion.weight])
         }
-    }
-
-    private func computeRun(_ worker: Worker, _ number: Int, _ fold: GradientFold) throws(Failure) {
-        fold.reset()
-        let observer = observers[number]!
-        observer.reset()
-        let first = division.range(of: communicator.rank).lowerBound
-        let sequences = configuration.microBatchSize
-        let lossScale = Float(1 / Double(configuration.tokensPerStep))
-        for index in threadDivision.range(of: number) {
-            let microBatch = first + index
-            let firstSequence = microBatch * sequences
-            try sampler.fill(
-                step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
-                inputs: worker.tokens, targets: worker.targets)
-            WindowTrace.current?.note(
-                (completedSteps, firstSequence, sequences), length: configuration.model.blockSize,
-                inputs: worker.tokens, targets: worker.targets)
-            worker.clock.lap(.data)
-            let batch = MicroBatch(
-                tokens: worker.tokens, targets: worker.targets, sequences: sequences,
-                firstSequence: firstSequence, step: completedSteps)
-            facts.setLoss(
-                model.forward(
-                    batch, weights: weights.floats, panels: weights.panels,
-                    activations: worker.activations, training: true), of: microBatch)
-            model.backward(
-                batch, weights: weights.floats, panels: weights.panels,
-                activations: worker.activations, lossScale: lossScale, gradient: fold.next,
-                observer: fold.isLast ? observer : nil)
-            if !fold.isLast { fold.fold() }
-            worker.clock.lap(.fold)
+        if phase == .norm, let fault = ComputeFault.due(.received, rank: rank, step: step) {
+            // The norm is summed again over what the rank has then.
+            exchange.gradient[sharding.shards[rank][0].lowerBound] = fault.value
+            workers.pool.run(completeGradient)
         }
-        if let failure = observer.failure { throw failure }
     }
 
     /// Adds the input part of the tied embedding's gradient to its head part, and sums the squares.
@@ -237,19 +208,36 @@ package final class Trainer: @unchecked Sendable {
         }
     }
 
-    private func requireFinite(_ report: StepReport) throws(Failure) {
+    /// Why the step must not be done; the same on every rank.
+    private func badStep(_ report: StepReport) throws(Failure) -> BadStep? {
         guard report.loss.isFinite && report.gradientNorm.isFinite else {
-            let microBatch = facts.firstLoss { !$0.isFinite }
-            let place = microBatch.map { " (first in micro-batch \($0))" } ?? ""
-            let failure = Failure(
-                .internalError,
-                "step \(completedSteps + 1): loss \(report.loss), gradient norm \(report.gradientNorm)"
-                    + "\(place): not finite, so the weights were left as they are; try a lower "
-                    + "--learning-rate or more --warmup-steps, from the last checkpoint")
-            // Every rank has the same numbers and throws the same.
-            communicator.agreedFailure = failure
-            throw failure
+            if Mutation.trustNumbers.isActive { return nil }
+            let rank = communicator.rank
+            let diagnosis = NumberDiagnosis(
+                communicator: communicator, computation: computation, layout: model.layout,
+                sequences: configuration.microBatchSize, worker: workers.all[0],
+                scratch: exchange.gradient)
+            let found = try diagnosis.run(
+                after: completedSteps,
+                isSuspect: communicator.size == 1 || exchange.hadBadNumber
+                    || !facts.areLossesFinite(of: division.range(of: rank)),
+                owner: facts.firstBadOwner)
+            return BadStep(
+                cause: .numbers,
+                message:
+                    "loss \(report.loss), gradient norm \(report.gradientNorm): not finite; \(found)"
+            )
         }
+        let machine = try check.compare(division) { (microBatch, target) throws(Failure) in
+            _ = try computation.compute(
+                microBatch, after: completedSteps, workers.all[0], into: target)
+        }
+        if let machine { return machine }
+        guard
+            case .spike(let spike) = spikes.judge(
+                loss: report.loss, gradientNorm: report.gradientNorm)
+        else { return nil }
+        return BadStep(cause: .numbers, message: spike.description)
     }
 
     /// AdamW on a thread's slice of the arena, tensor by tensor.

@@ -12,7 +12,7 @@ extension TrainingRun {
         let isFirst = communicator.rank == 0
         let resumed: Checkpoint? = try communicator.agree {
             guard isFirst else { return nil }
-            for name in ["CAUSALGEN_TEST_DISK", "CAUSALGEN_TEST_MUTATION"] {
+            for name in ["DISK", "MUTATION", "FAULT"].map({ "CAUSALGEN_TEST_" + $0 }) {
                 if let value = ProcessInfo.processInfo.environment[name] {
                     console.warn("\(name)=\(value): faults are built in for a test")
                 }
@@ -30,19 +30,7 @@ extension TrainingRun {
             }
             return resumed
         }
-        let origin = try shared(resumed?.step ?? -1)
-        if origin >= 0 {
-            try broadcast(trainer.weights.arena)
-            try trainer.scatterMoments()
-            trainer.completedSteps = origin
-            trainer.stateDidChange()
-        } else if !configuration.initialCheckpoint.isEmpty {
-            try broadcast(trainer.weights.arena)
-            trainer.stateDidChange()
-        } else {
-            trainer.initialize()
-        }
-        let completed = max(0, origin)
+        let completed = try adopt(resumed)
         guard isFirst else {
             try communicator.agree {}
             return
@@ -57,8 +45,50 @@ extension TrainingRun {
         )
         try communicator.agree {
             try PublishedFile.write(configuration.yaml, to: "\(directory.path)/config.yaml")
-            metrics = try MetricsLog("\(directory.path)/metrics.jsonl", after: completed)
+            try openLog(after: completed)
         }
+    }
+
+    /// Gives all ranks the state that rank 0 has read from a checkpoint, or that of step 0.
+    ///
+    /// - Parameter found: rank 0's checkpoint; nil at step 0, and on other ranks.
+    /// - Returns: the steps completed.
+    func adopt(_ found: Checkpoint?) throws(Failure) -> Int {
+        let origin = try shared(found?.step ?? -1)
+        trainer.completedSteps = max(0, origin)
+        if origin >= 0 {
+            try broadcast(trainer.weights.arena)
+            try trainer.scatterMoments()
+            trainer.stateDidChange()
+        } else {
+            trainer.resetMoments()
+            if configuration.initialCheckpoint.isEmpty {
+                trainer.initialize()
+            } else {
+                try broadcast(trainer.weights.arena)
+                trainer.stateDidChange()
+            }
+        }
+        let recent = found?.recent ?? .init()
+        let spikes = SpikeDetector(
+            threshold: configuration.spikeThreshold,
+            values: .init(
+                losses: try shared(recent.losses), gradientNorms: try shared(recent.gradientNorms)))
+        trainer.spikes = try communicator.agree {
+            guard let spikes else {
+                throw Failure(
+                    .damaged,
+                    "the checkpoint of step \(origin) has losses in '/recent' that no run leaves there; go on "
+                        + "from another with --resume PATH")
+            }
+            return spikes
+        }
+        return max(0, origin)
+    }
+
+    func openLog(after step: Int) throws(Failure) {
+        guard communicator.rank == 0 else { return }
+        metrics = try MetricsLog("\(directory.path)/metrics.jsonl", after: step)
     }
 
     /// The best of the evaluations whose weights are in a checkpoint, whatever the hint says: a stop may
@@ -76,6 +106,17 @@ extension TrainingRun {
         }
         try result.get()
         return number
+    }
+
+    /// Rank 0's numbers, on every rank.
+    private func shared(_ numbers: [Double]) throws(Failure) -> [Double] {
+        var all = [Double](repeating: 0, count: try shared(numbers.count))
+        if communicator.rank == 0 { all = numbers }
+        let result: Result<Void, Failure> = all.withUnsafeMutableBytes { bytes in
+            Result { () throws(Failure) in try communicator.broadcast(bytes) }
+        }
+        try result.get()
+        return all
     }
 
     private func broadcast(_ arena: Arena) throws(Failure) {
@@ -127,14 +168,18 @@ extension TrainingRun {
         }
         try requireSameRun(reader.checkpoint, reader.path)
         try requireNothingLost(from: reader.checkpoint.step)
-        try reader.readWeights(trainer.model.layout, into: trainer.weights.floats)
-        if !Mutation.forgetMoments.isActive {
-            try reader.readMoments(
-                trainer.model.layout, first: trainer.firstMoments.floats,
-                second: trainer.secondMoments.floats)
-        }
+        try take(reader)
         console.say("resumed from \(reader.path) at step \(reader.checkpoint.step)")
         return reader.checkpoint
+    }
+
+    /// Reads weights and moments into the trainer.
+    func take(_ reader: CheckpointReader) throws(Failure) {
+        try reader.readWeights(trainer.model.layout, into: trainer.weights.floats)
+        guard !Mutation.forgetMoments.isActive else { return }
+        try reader.readMoments(
+            trainer.model.layout, first: trainer.firstMoments.floats,
+            second: trainer.secondMoments.floats)
     }
 
     /// A resumed run must compute what the interrupted one would have.
@@ -225,7 +270,7 @@ extension TrainingRun {
     // MARK: Beginning with other weights
 
     /// Reads the weights that `--init-from` means.
-    private func takeInitialWeights() throws(Failure) {
+    func takeInitialWeights() throws(Failure) {
         guard !configuration.initialCheckpoint.isEmpty else { return }
         let reader = try CheckpointReader(
             try CheckpointDirectory.file(named: configuration.initialCheckpoint) {

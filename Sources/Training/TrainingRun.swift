@@ -21,6 +21,8 @@ final class TrainingRun {
     var lock: RunLock?
     var metrics: MetricsLog?
     var saver: CheckpointSaver?
+    /// The steps for whose sake the run has gone back; each once.
+    var stepsRolledBack: Set<Int> = []
     private var lastTrainingLoss = Double.nan
     private let plan: RunPlan
     private let peakPerWorker: Double
@@ -36,6 +38,8 @@ final class TrainingRun {
         self.communicator = communicator
         self.console = console
         directory = CheckpointDirectory(configuration.runDirectory)
+        communicator.watch.limitSeconds =
+            configuration.deadlineSeconds > 0 ? configuration.deadlineSeconds : nil
         plan = RunPlan(configuration)
         peakPerWorker = (0..<5).reduce(0) { best, _ in max(best, PeakRate.measure()) }
         checkpoint = Checkpoint(
@@ -59,6 +63,7 @@ final class TrainingRun {
             let report = try trainer.step()
             try saver?.poll()
             try lock?.check()
+            if let refusal = report.refusal, try !passOver(refusal) { continue }
             lastTrainingLoss = report.loss
             seconds += report.seconds
             stepsTimed += 1
@@ -77,6 +82,7 @@ final class TrainingRun {
             }
             if isLast || Self.isDue(step, configuration.saveInterval) { try save(isLast: isLast) }
         }
+        communicator.watch.phase = .end
         try communicator.barrier()
         let digest = WeightsDigest.hexadecimal(trainer.model.layout, trainer.weights.floats)
         console.say("weights sha256 \(digest)")
@@ -89,6 +95,7 @@ final class TrainingRun {
     // MARK: Along the way
 
     private func evaluate() throws(Failure) -> Evaluation {
+        communicator.watch.phase = .evaluation
         let evaluation = try evaluator.evaluate()
         let record = Checkpoint.Record(
             step: trainer.completedSteps, trainingLoss: lastTrainingLoss,
@@ -101,6 +108,7 @@ final class TrainingRun {
         _ report: StepReport, _ validation: Evaluation?, seconds: Double, clipFraction: Double,
         steps: Int
     ) throws(Failure) {
+        communicator.watch.phase = .log
         let survey = try RankSurvey.take(trainer.workers, communicator)
         guard communicator.rank == 0 else { return }
         let step = trainer.completedSteps
@@ -147,8 +155,12 @@ final class TrainingRun {
 
     /// Rank 0 saves, once it has all moments; the others hear of it where the last save fails.
     private func save(isLast: Bool) throws(Failure) {
+        communicator.watch.phase = .checkpoint
         try trainer.gatherMoments()
         checkpoint.step = trainer.completedSteps
+        checkpoint.recent = .init(
+            losses: trainer.spikes.values.losses,
+            gradientNorms: trainer.spikes.values.gradientNorms)
         checkpoint.tokensSeen = trainer.completedSteps * configuration.tokensPerStep
         guard isLast else {
             try saver?.save(checkpoint, trainer)

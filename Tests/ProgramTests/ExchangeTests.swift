@@ -352,6 +352,7 @@ import Testing
                 tensors, rows = len(f["weights"]), len(f["history/step"])
                 def shape(x, path):
                     if x == (): return "scalar"
+                    if path.startswith("/recent/"): return "[steps]" if x == (4,) else str(x)
                     if path.startswith("/history/"): return "[rows]" if x == (rows,) else str(x)
                     if "@" in path: return "[tensors]" if x == (tensors,) else str(x)
                     name = path.split("/")[-1]

@@ -51,6 +51,8 @@ import Training
         #expect(plan["gradients"] == gradients.reduce(0) { $0 + $1.bytes })
         let idle = Self.part("received", of: trainer) as? Arena
         let kept = try Self.receivedBeside(trainer, rank)
+        let check = Self.part("check", "arena", of: trainer) as? Arena
+        #expect(plan["check"] == check?.bytes ?? 0)
         #expect(plan["exchange"] == kept + (idle?.bytes ?? 0))
     }
 

@@ -1,0 +1,195 @@
+import Collectives
+import Glibc
+import Host
+import Kernels
+import Model
+import TokenData
+
+/// The forward and backward passes of a rank's micro-batches, folded along the canonical tree, thread by
+/// thread.
+final class GradientComputation: @unchecked Sendable {
+    private let configuration: Configuration
+    private let model: LanguageModel
+    private let weights: Weights
+    private let workers: Workers
+    private let sampler: BatchSampler
+    private let rank: Int
+    /// This rank's micro-batches, by global index.
+    let microBatches: Range<Int>
+    private let threadDivision: WorkDivision
+    private let exchange: GradientExchange
+    private let observers: [BucketObserver?]
+    private let facts: StepFacts
+    private let check: ReplicaCheck
+    private var completedSteps = 0
+    private var job: WorkerPool.Job = { _ in }
+    /// The seconds from the start of a step until the first thread had nothing more to compute, without what
+    /// it spent on the exchange meanwhile.
+    private(set) var computeSeconds = 0.0
+
+    init(
+        _ configuration: Configuration, model: LanguageModel, weights: Weights, workers: Workers,
+        sampler: BatchSampler, division: WorkDivision, rank: Int, exchange: GradientExchange,
+        plan: BucketPlan, facts: StepFacts, check: ReplicaCheck
+    ) {
+        self.configuration = configuration
+        self.model = model
+        self.weights = weights
+        self.workers = workers
+        self.sampler = sampler
+        self.rank = rank
+        microBatches = division.range(of: rank)
+        threadDivision = division.division(ofRank: rank, threads: workers.all.count)
+        self.exchange = exchange
+        self.facts = facts
+        self.check = check
+        observers = workers.all.enumerated().map { thread, worker in
+            worker.fold.map {
+                BucketObserver(
+                    exchange, plan: plan, fold: $0, thread: thread, clock: worker.clock,
+                    check: check)
+            }
+        }
+        job = { [unowned self] in compute(worker: $0) }
+    }
+
+    /// Computes the gradient of a step and sees its exchange to the end.
+    ///
+    /// - Throws: exit code 65 or 74 where tokens cannot be read, 71 where a rank is lost.
+    func run(after completedSteps: Int) throws(Failure) {
+        self.completedSteps = completedSteps
+        exchange.begin()
+        try workers.run(job)
+    }
+
+    /// Forward and backward of each of a thread's micro-batches; the first thread then sees the exchange to
+    /// its end.
+    private func compute(worker number: Int) {
+        let worker = workers.all[number]
+        worker.clock.lap(.waiting)
+        do throws(Failure) {
+            let start = monotonicSeconds()
+            if let fold = worker.fold { try computeRun(worker, number, fold) }
+            if number == 0 {
+                computeSeconds = monotonicSeconds() - start - exchange.exposedSeconds
+                try exchange.finish(worker.clock)
+            }
+        } catch {
+            worker.failure = error
+            exchange.abandon()
+        }
+    }
+
+    private func computeRun(_ worker: Worker, _ number: Int, _ fold: GradientFold) throws(Failure) {
+        fold.reset()
+        let observer = observers[number]!
+        observer.reset()
+        for index in threadDivision.range(of: number) {
+            let isFirst = index == 0
+            let target = fold.next
+            facts.setLoss(
+                try compute(
+                    microBatches.lowerBound + index, after: completedSteps, worker, into: target,
+                    observer: fold.isLast ? observer : nil, isFirst: isFirst),
+                of: microBatches.lowerBound + index)
+            if isFirst && !fold.isLast { check.noteWhole(target.floats) }
+            if !fold.isLast { fold.fold() }
+            worker.clock.lap(.fold)
+        }
+        if let failure = observer.failure { throw failure }
+    }
+
+    /// Forward and backward of one micro-batch.
+    ///
+    /// - Parameters:
+    ///   - microBatch: its global index; it may be another rank's.
+    ///   - target: where its gradient goes.
+    ///   - isFirst: whether it is the first of this rank's, where faults of tests happen.
+    /// - Returns: the sum of its losses, in nats.
+    /// - Throws: exit code 65 or 74 where tokens cannot be read.
+    func compute(
+        _ microBatch: Int, after completedSteps: Int, _ worker: Worker, into target: GradientTarget,
+        forwardObserver: (any ForwardObserver)? = nil, observer: (any BackwardObserver)? = nil,
+        isFirst: Bool = false
+    ) throws(Failure) -> Double {
+        let sequences = configuration.microBatchSize
+        let firstSequence = microBatch * sequences
+        try sampler.fill(
+            step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
+            inputs: worker.tokens, targets: worker.targets)
+        WindowTrace.current?.note(
+            (completedSteps, firstSequence, sequences), length: configuration.model.blockSize,
+            inputs: worker.tokens, targets: worker.targets)
+        worker.clock.lap(.data)
+        let batch = MicroBatch(
+            tokens: worker.tokens, targets: worker.targets, sequences: sequences,
+            firstSequence: firstSequence, step: completedSteps)
+        let faults =
+            isFirst && ComputeFault.isConfigured
+            ? FaultyPass(self, completedSteps, before: forwardObserver, observer) : nil
+        let loss = model.forward(
+            batch, weights: weights.floats, panels: weights.panels,
+            activations: worker.activations, training: true, observer: faults ?? forwardObserver)
+        model.backward(
+            batch, weights: weights.floats, panels: weights.panels,
+            activations: worker.activations,
+            lossScale: Float(1 / Double(configuration.tokensPerStep)), gradient: target,
+            observer: faults?.passing(target.floats) ?? observer)
+        return faults?.loss(loss) ?? loss
+    }
+
+    /// The faults of a test, in the passes of one micro-batch.
+    private final class FaultyPass: ForwardObserver, BackwardObserver {
+        private let (rank, step): (Int, Int)
+        private let layout: ParameterLayout
+        private let nextForward: (any ForwardObserver)?
+        private let next: (any BackwardObserver)?
+        private var gradient: UnsafeMutablePointer<Float>?
+
+        init(
+            _ computation: GradientComputation, _ completedSteps: Int,
+            before forward: (any ForwardObserver)?, _ backward: (any BackwardObserver)?
+        ) {
+            (nextForward, next) = (forward, backward)
+            (rank, step) = (computation.rank, completedSteps + 1)
+            layout = computation.model.layout
+            if ComputeFault.due(.hang, rank: rank, step: step) != nil { while true { sleep(1000) } }
+            if let fault = ComputeFault.due(.slow, rank: rank, step: step) {
+                usleep(UInt32(fault.value * 1000))
+            }
+        }
+
+        /// Itself, once it knows the arena that the gradient goes to.
+        func passing(_ gradient: UnsafeMutablePointer<Float>) -> FaultyPass {
+            self.gradient = gradient
+            return self
+        }
+
+        func loss(_ loss: Double) -> Double {
+            ComputeFault.due(.loss, rank: rank, step: step).map { Double($0.value) } ?? loss
+        }
+
+        func didPass(_ layer: Int, output: UnsafeMutableBufferPointer<Float>) {
+            if let fault = ComputeFault.due(.activation, rank: rank, step: step, layer: layer) {
+                output[5] = fault.value
+            }
+            nextForward?.didPass(layer, output: output)
+        }
+
+        func didComplete(_ stage: BackwardStage) {
+            let layers = layout.blocks.count
+            if let layer = (0..<layers).first(where: { stage == .block($0, of: layers) }) {
+                let element = gradient! + layout.blocks[layer].expansion.weight + 7
+                if let fault = ComputeFault.due(.gradient, rank: rank, step: step, layer: layer) {
+                    element.pointee = fault.value
+                }
+                if ComputeFault.due(.arithmetic, rank: rank, step: step, layer: layer) != nil {
+                    ComputeFault.flipLowestBit(&element.pointee)
+                }
+            }
+            next?.didComplete(stage)
+        }
+
+        func betweenKernels() { next?.betweenKernels() }
+    }
+}

@@ -1,0 +1,64 @@
+import Checkpointing
+import Host
+
+/// What a run does about a step that was refused (`--on-bad-step`). All ranks decide alike.
+extension TrainingRun {
+    /// - Returns: whether the step counts, without having changed anything; otherwise the run has gone back
+    ///   and computes again.
+    /// - Throws: exit code 70 with what was found, where the run is to stop.
+    func passOver(_ refusal: BadStep) throws(Failure) -> Bool {
+        let step = trainer.completedSteps + 1
+        switch configuration.badStepPolicy {
+        case .stop:
+            throw stopping(step, refusal, "the weights were left as they are")
+        case .skip:
+            guard refusal.cause == .numbers else {
+                throw stopping(step, refusal, "to skip the step would not mend it")
+            }
+            console.warn("step \(step) skipped: \(refusal.message)")
+            trainer.skip()
+            return true
+        case .rollback:
+            guard stepsRolledBack.insert(step).inserted else {
+                throw stopping(
+                    step, refusal,
+                    "it came again after a rollback, computed anew from the checkpoint"
+                        + (refusal.cause == .numbers ? ", so no machine is to blame" : ""))
+            }
+            console.warn("step \(step) not done: \(refusal.message); rolling back")
+            try rollBack()
+            return false
+        }
+    }
+
+    private func stopping(_ step: Int, _ refusal: BadStep, _ what: String) -> Failure {
+        let cure =
+            refusal.cause == .numbers
+            ? "start again from the last checkpoint with a lower --learning-rate, more --warmup-steps, or "
+                + "--on-bad-step skip"
+            : "start again without that host: training resumes from the last checkpoint"
+        let failure = Failure(
+            .internalError, "step \(step): \(refusal.message); \(what); \(cure)")
+        communicator.agreedFailure = failure
+        return failure
+    }
+
+    /// Goes back to the newest valid checkpoint, or to the start.
+    private func rollBack() throws(Failure) {
+        communicator.watch.phase = .checkpoint
+        let found: Checkpoint? = try communicator.agree {
+            guard communicator.rank == 0 else { return nil }
+            saver?.waitAndWarn()
+            guard let newest = try directory.newestValid() else {
+                if !configuration.initialCheckpoint.isEmpty { try takeInitialWeights() }
+                return nil
+            }
+            try take(newest.reader)
+            return newest.reader.checkpoint
+        }
+        let step = try adopt(found)
+        if communicator.rank == 0 { checkpoint.history = found?.history ?? [] }
+        try communicator.agree { try openLog(after: step) }
+        console.say("rolled back to step \(step)")
+    }
+}
