@@ -119,6 +119,9 @@ package final class CanonicalSum {
     /// Whether no bucket is on its way.
     package var isIdle: Bool { pending == 0 }
 
+    /// Whether a bucket is not on its way.
+    package func isIdle(_ bucket: Int) -> Bool { buckets[bucket].isIdle }
+
     /// Whose message is missing, and in which bucket; nil where none is on its way.
     package var awaited: (bucket: Int, rank: Int)? {
         buckets.firstIndex { !$0.isIdle }.map { ($0, buckets[$0].awaited) }

@@ -17,8 +17,7 @@ package final class Timeline: @unchecked Sendable {
         package var argumentName: String {
             switch self {
             case .step, .norm, .update, .packing, .evaluation, .save: "step"
-            case .data, .forward, .fold: "micro-batch"
-            case .backward: "layer"
+            case .data, .forward, .backward, .fold: "micro-batch"
             case .reduceScatter, .allgather, .waiting: "bucket"
             }
         }

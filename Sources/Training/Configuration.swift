@@ -57,6 +57,8 @@ package struct Configuration: Sendable {
     /// Ranks that are threads of this process, in the place of a launcher's; 0: none.
     package var simulatedRanks = 0
 
+    /// Where the timeline of all ranks goes.
+    package var traceFile = ""
     package var resume = "auto"
     /// Whether a resumed run may differ from the interrupted one in what decides its numbers.
     package var allowsChange = false

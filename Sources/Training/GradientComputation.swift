@@ -72,7 +72,9 @@ final class GradientComputation: @unchecked Sendable {
             if let fold = worker.fold { try computeRun(worker, number, fold) }
             if number == 0 {
                 computeSeconds = monotonicSeconds() - start - exchange.exposedSeconds
+                let end = monotonicSeconds()
                 try exchange.finish(worker.clock)
+                worker.note(.waiting, 0, since: end)
             }
         } catch {
             worker.failure = error
@@ -114,6 +116,7 @@ final class GradientComputation: @unchecked Sendable {
     ) throws(Failure) -> Double {
         let sequences = configuration.microBatchSize
         let firstSequence = microBatch * sequences
+        var start = monotonicSeconds()
         try sampler.fill(
             step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
             inputs: worker.tokens, targets: worker.targets)
@@ -121,20 +124,25 @@ final class GradientComputation: @unchecked Sendable {
             (completedSteps, firstSequence, sequences), length: configuration.model.blockSize,
             inputs: worker.tokens, targets: worker.targets)
         worker.clock.lap(.data)
+        worker.note(.data, microBatch, since: start)
         let batch = MicroBatch(
             tokens: worker.tokens, targets: worker.targets, sequences: sequences,
             firstSequence: firstSequence, step: completedSteps)
         let faults =
             isFirst && ComputeFault.isConfigured
             ? FaultyPass(self, completedSteps, before: forwardObserver, observer) : nil
+        start = monotonicSeconds()
         let loss = model.forward(
             batch, weights: weights.floats, panels: weights.panels,
             activations: worker.activations, training: true, observer: faults ?? forwardObserver)
+        worker.note(.forward, microBatch, since: start)
+        start = monotonicSeconds()
         model.backward(
             batch, weights: weights.floats, panels: weights.panels,
             activations: worker.activations,
             lossScale: Float(1 / Double(configuration.tokensPerStep)), gradient: target,
             observer: faults?.passing(target.floats) ?? observer)
+        worker.note(.backward, microBatch, since: start)
         return faults?.loss(loss) ?? loss
     }
 

@@ -47,6 +47,9 @@ final class GradientExchange: @unchecked Sendable {
     /// Seconds of the first thread in which it moved messages or waited for them.
     private(set) var exposedSeconds = 0.0
     private var helper: ExchangeThread?
+    /// Where each bucket's way is noted, and when it began.
+    var timelines: [Timeline] = []
+    private let startTimes: UnsafeMutablePointer<Double>
 
     /// - Parameters:
     ///   - schedules: this rank's, one a bucket.
@@ -71,6 +74,8 @@ final class GradientExchange: @unchecked Sendable {
         isBad.initialize(repeating: false, count: count)
         isStarted = .allocate(capacity: count)
         isStarted.initialize(repeating: false, count: count)
+        startTimes = .allocate(capacity: count)
+        startTimes.initialize(repeating: .nan, count: count)
         if overlaps && configuration.overlapMover == .thread {
             helper = ExchangeThread { [unowned self] () throws(Failure) in
                 try self.moveAll(spare: true)
@@ -84,6 +89,7 @@ final class GradientExchange: @unchecked Sendable {
         ready.deallocate()
         isBad.deallocate()
         isStarted.deallocate()
+        startTimes.deallocate()
     }
 
     private static func counters(_ count: Int) -> UnsafeMutablePointer<Atomic<Int>> {
@@ -91,6 +97,8 @@ final class GradientExchange: @unchecked Sendable {
         for index in 0..<count { (counters + index).initialize(to: Atomic(0)) }
         return counters
     }
+
+    var bucketCount: Int { plan.buckets.count }
 
     // MARK: A step
 
@@ -150,7 +158,7 @@ final class GradientExchange: @unchecked Sendable {
         guard overlaps && helper == nil else { return }
         let start = monotonicSeconds()
         try startReadyBuckets()
-        _ = try sum.progress()
+        if try sum.progress() { noteEnds() }
         exposedSeconds += monotonicSeconds() - start
         clock.lap(.exchange)
     }
@@ -182,6 +190,7 @@ final class GradientExchange: @unchecked Sendable {
             try startReadyBuckets()
             if startedCount > before { completed = monotonicSeconds() }
             let hasAdvanced = try sum.progress()
+            if hasAdvanced { noteEnds() }
             guard startedCount == before && !hasAdvanced else {
                 wait = nil
                 continue
@@ -206,7 +215,17 @@ final class GradientExchange: @unchecked Sendable {
         where !isStarted[bucket] && ready[bucket].load(ordering: .acquiring) == generation {
             isStarted[bucket] = true
             startedCount += 1
+            if !timelines.isEmpty { startTimes[bucket] = monotonicSeconds() }
             try sum.startReduceScatter(of: bucket)
+        }
+    }
+
+    /// Notes the buckets that have come to their ends since the last look.
+    private func noteEnds() {
+        for bucket in timelines.indices where !startTimes[bucket].isNaN && sum.isIdle(bucket) {
+            timelines[bucket].record(
+                .reduceScatter, bucket, from: startTimes[bucket], to: monotonicSeconds())
+            startTimes[bucket] = .nan
         }
     }
 

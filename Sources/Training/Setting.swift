@@ -198,6 +198,10 @@ package struct Setting: Sendable {
             "resume", \.resume, .start, "auto|last|best|path|never",
             "the checkpoint to go on from; auto: the newest that is valid, if there is one; never: "
                 + "refuse a directory that holds checkpoints"),
+        text(
+            "trace", \.traceFile, .start, "file",
+            "write what every thread of every rank did when, for ui.perfetto.dev or chrome://tracing"
+        ),
         integer(
             "simulate-ranks", \.simulatedRanks, 0...1024, .start,
             "run so many ranks as threads of this process, without MPI; 0: none"),

@@ -106,6 +106,15 @@ package final class Trainer: @unchecked Sendable {
         packWeights = { [unowned self] in packWeights(worker: $0) }
     }
 
+    /// Notes from now on what is done when.
+    func record(in trace: RunTrace) {
+        for (worker, timeline) in zip(workers.all, trace.threads) { worker.timeline = timeline }
+        exchange.timelines = trace.buckets
+    }
+
+    /// The number of buckets that the gradients are exchanged in.
+    var bucketCount: Int { exchange.bucketCount }
+
     /// Gives the weights their first values: step 0.
     package func initialize() {
         model.layout.initialize(weights.floats, seed: configuration.seed)
@@ -160,9 +169,12 @@ package final class Trainer: @unchecked Sendable {
             gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
         workers.pool.run(updateWeights)
         enter(.allgather)
+        let gatherStart = monotonicSeconds()
         try communicate(&report) { () throws(Failure) in try weightSum.allgather() }
+        workers.all[0].note(.allgather, 0, since: gatherStart)
         workers.pool.run(packWeights)
         completedSteps += 1
+        workers.all[0].note(.step, completedSteps, since: start)
         report.seconds = monotonicSeconds() - start
         return report
     }
@@ -193,7 +205,11 @@ package final class Trainer: @unchecked Sendable {
     /// Adds the input part of the tied embedding's gradient to its head part, and sums the squares.
     private func completeGradient(worker number: Int) {
         workers.all[number].clock.lap(.waiting)
-        defer { workers.all[number].clock.lap(.norm) }
+        let start = monotonicSeconds()
+        defer {
+            workers.all[number].clock.lap(.norm)
+            workers.all[number].note(.norm, completedSteps + 1, since: start)
+        }
         let layout = model.layout
         for slice in slices[number] {
             let (head, input) = (layout.headPart(of: slice), layout.inputPart(of: slice))
@@ -243,7 +259,11 @@ package final class Trainer: @unchecked Sendable {
     /// AdamW on a thread's slice of the arena, tensor by tensor.
     private func updateWeights(worker number: Int) {
         workers.all[number].clock.lap(.waiting)
-        defer { workers.all[number].clock.lap(.update) }
+        let start = monotonicSeconds()
+        defer {
+            workers.all[number].clock.lap(.update)
+            workers.all[number].note(.update, completedSteps + 1, since: start)
+        }
         for span in spans[number] {
             let range = span.range
             AdamW.update(

@@ -56,6 +56,12 @@ final class TrainingRun {
             lock?.release()
         }
         try start()
+        var trace: RunTrace?
+        if !configuration.traceFile.isEmpty {
+            trace = try RunTrace(
+                threads: trainer.workers.all.count, buckets: trainer.bucketCount, communicator)
+            trainer.record(in: trace!)
+        }
         var seconds = 0.0
         var stepsTimed = 0
         var clippedSteps = 0
@@ -83,6 +89,7 @@ final class TrainingRun {
             if isLast || Self.isDue(step, configuration.saveInterval) { try save(isLast: isLast) }
         }
         communicator.watch.phase = .end
+        try trace?.publish(to: configuration.traceFile, communicator)
         try communicator.barrier()
         let digest = WeightsDigest.hexadecimal(trainer.model.layout, trainer.weights.floats)
         console.say("weights sha256 \(digest)")

@@ -13,6 +13,8 @@ package final class Worker: @unchecked Sendable {
     let targets: UnsafeMutablePointer<Int32>
     /// nil where only evaluation is wanted.
     let fold: GradientFold?
+    /// Where it notes what it does; nil where nobody asks.
+    var timeline: Timeline?
     /// Why this worker could not do its part of the job that the pool ran last.
     var failure: Failure?
 
@@ -27,6 +29,11 @@ package final class Worker: @unchecked Sendable {
         tokens.initialize(repeating: 0, count: count)
         targets.initialize(repeating: 0, count: count)
         fold = run > 0 ? GradientFold(count: model.layout.gradientCount, run: run) : nil
+    }
+
+    /// Notes an interval that began at `start` and ends now.
+    func note(_ activity: Timeline.Activity, _ argument: Int, since start: Double) {
+        timeline?.record(activity, argument, from: start, to: monotonicSeconds())
     }
 
     deinit {
