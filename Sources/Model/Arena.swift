@@ -3,7 +3,7 @@ import Kernels
 
 /// One aligned allocation of Floats, all zero, freed with its owner.
 ///
-/// The pages are touched by the thread that makes the arena, so that they lie in its memory. Large
+/// The pages are touched by the threads that will use them, so that they lie in their memory. Large
 /// arenas ask for huge pages: panels that follow each other at long strides else miss the TLB.
 package final class Arena: @unchecked Sendable {
     package let floats: UnsafeMutablePointer<Float>
@@ -12,7 +12,25 @@ package final class Arena: @unchecked Sendable {
 
     private static let hugePageBytes = 2 << 20
 
-    package init(count: Int) {
+    /// - Parameters:
+    ///   - count: in Floats.
+    ///   - parts: how many threads will use it, each its part of about the same size.
+    ///   - run: calls what it is given once for each part, on the thread that will use it.
+    package convenience init(
+        count: Int, parts: Int, run: (@escaping @Sendable (_ part: Int) -> Void) -> Void
+    ) {
+        self.init(count: count) { address, bytes in
+            nonisolated(unsafe) let address = address
+            run { part in
+                let (start, end) = (bytes * part / parts, bytes * (part + 1) / parts)
+                memset(address + start, 0, end - start)
+            }
+        }
+    }
+
+    package convenience init(count: Int) { self.init(count: count) { memset($0, 0, $1) } }
+
+    private init(count: Int, zero: (UnsafeMutableRawPointer, _ bytes: Int) -> Void) {
         self.count = count
         var address: UnsafeMutableRawPointer?
         let bytes = max(64, count * MemoryLayout<Float>.stride)
@@ -20,7 +38,7 @@ package final class Arena: @unchecked Sendable {
         guard posix_memalign(&address, isLarge ? Self.hugePageBytes : 64, bytes) == 0, let address
         else { fatalError("no memory for \(bytes) bytes, which the plan of the memory had found") }
         if isLarge { madvise(address, bytes, Int32(MADV_HUGEPAGE)) }
-        memset(address, 0, bytes)
+        zero(address, bytes)
         floats = address.bindMemory(to: Float.self, capacity: count)
     }
 

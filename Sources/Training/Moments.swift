@@ -6,9 +6,11 @@ package final class Moments: @unchecked Sendable {
     private let ranges: [Range<Int>]
     private let arena: Arena
 
-    init(of ranges: [Range<Int>]) {
+    /// - Parameter pool: the threads that update them, each its part (`ShardSpan.slices`).
+    init(of ranges: [Range<Int>], _ pool: WorkerPool) {
         self.ranges = ranges
-        arena = Arena(count: ranges.reduce(0) { $0 + $1.count })
+        arena = Arena(
+            count: ranges.reduce(0) { $0 + $1.count }, parts: pool.workers, run: pool.run)
     }
 
     /// The whole arena.

@@ -71,13 +71,13 @@ package final class Trainer: @unchecked Sendable {
         facts = StepFacts(division, sharding, rank: communicator.rank)
 
         weights = Weights(model)
-        let kept = communicator.rank == 0 ? [0..<model.layout.arenaCount] : shard
-        firstMoments = Moments(of: kept)
-        secondMoments = Moments(of: kept)
         workers = Workers(
             model, sequences: configuration.microBatchSize, threads: threads,
             cores: cores,
             runs: (0..<threads).map { threadDivision.range(of: $0).count })
+        let kept = communicator.rank == 0 ? [0..<model.layout.arenaCount] : shard
+        firstMoments = Moments(of: kept, workers.pool)
+        secondMoments = Moments(of: kept, workers.pool)
         let isActive = !division.range(of: communicator.rank).isEmpty
         received = isActive ? nil : Arena(count: model.layout.gradientCount)
         let schedules = plan.schedules(
