@@ -23,9 +23,6 @@ final class GradientComputation: @unchecked Sendable {
     private let check: ReplicaCheck
     private var completedSteps = 0
     private var job: WorkerPool.Job = { _ in }
-    /// The seconds from the start of a step until the first thread had nothing more to compute, without what
-    /// it spent on the exchange meanwhile.
-    private(set) var computeSeconds = 0.0
 
     init(
         _ configuration: Configuration, model: LanguageModel, weights: Weights, workers: Workers,
@@ -70,8 +67,9 @@ final class GradientComputation: @unchecked Sendable {
         do throws(Failure) {
             let start = monotonicSeconds()
             if let fold = worker.fold { try computeRun(worker, number, fold) }
+            worker.computeSeconds = monotonicSeconds() - start
             if number == 0 {
-                computeSeconds = monotonicSeconds() - start - exchange.exposedSeconds
+                worker.computeSeconds -= exchange.exposedSeconds
                 let end = monotonicSeconds()
                 try exchange.finish(worker.clock)
                 worker.note(.waiting, 0, since: end)

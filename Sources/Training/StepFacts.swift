@@ -3,17 +3,20 @@ import Host
 import Kernels
 import Model
 
-/// What every rank is to know of a step before anything is changed: the loss of every micro-batch, and the
-/// sum of squares of every chunk of the gradient. Each rank computes its own; one allgather tells all.
+/// What every rank is to know of a step before anything is changed: the loss of every micro-batch, the sum of
+/// squares of every chunk of the gradient, and how long each rank took. Each rank computes its own; one
+/// allgather tells all.
 final class StepFacts {
-    /// [rank: its losses, its chunk sums]
+    /// [rank: its losses, its chunk sums, its seconds of computing and of waiting]
     private let values: UnsafeMutableBufferPointer<Double>
     private let pieces: [Range<Int>]
+    private let rank: Int
     /// Where the loss of each micro-batch lies, by global index, and the sum of each chunk of the arena.
     private let lossPlaces: [Int]
     private let chunkPlaces: [Int]
 
     init(_ division: WorkDivision, _ sharding: Sharding, rank: Int) {
+        self.rank = rank
         var pieces: [Range<Int>] = []
         var lossPlaces: [Int] = []
         var chunks = [Int](repeating: 0, count: sharding.counts.reduce(0, +) / GradientNorm.chunk)
@@ -32,6 +35,7 @@ final class StepFacts {
                     end += 1
                 }
             }
+            end += 2
             pieces.append(start..<end)
         }
         self.pieces = pieces
@@ -63,6 +67,24 @@ final class StepFacts {
 
     /// The chunk sums of the whole gradient, added in arena order.
     var squareSum: Double { chunkPlaces.reduce(0) { $0 + values[$1] } }
+
+    /// This rank's seconds of computing and of waiting, added up over its threads.
+    func setSeconds(computing: Double, waiting: Double) {
+        let end = pieces[rank].upperBound
+        (values[end - 2], values[end - 1]) = (computing, waiting)
+    }
+
+    /// What each rank has to tell of its time, by rank.
+    func samples(
+        _ division: WorkDivision, into samples: UnsafeMutablePointer<StragglerWatch.Sample>
+    ) {
+        for (rank, piece) in pieces.enumerated() {
+            samples[rank] = StragglerWatch.Sample(
+                computeSeconds: values[piece.upperBound - 2],
+                microBatches: division.range(of: rank).count,
+                waitingSeconds: values[piece.upperBound - 1])
+        }
+    }
 
     /// Whether a rank's own losses are all finite.
     func areLossesFinite(of microBatches: Range<Int>) -> Bool {

@@ -36,6 +36,7 @@ package final class Trainer: @unchecked Sendable {
     /// Where this rank's gradient ends up when it has no micro-batch of its own.
     private let received: Arena?
     private let facts: StepFacts
+    private let sampleStorage: UnsafeMutableBufferPointer<StragglerWatch.Sample>
     private var update = AdamW.Step(
         number: 1, learningRate: 0, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0,
         gradientScale: 1)
@@ -68,6 +69,7 @@ package final class Trainer: @unchecked Sendable {
         let shard = sharding.shards[communicator.rank]
         spans = ShardSpan.spans(shard, model.layout, threads: threads)
         slices = ShardSpan.slices(shard, threads: threads)
+        sampleStorage = .allocate(capacity: communicator.size)
         facts = StepFacts(division, sharding, rank: communicator.rank)
 
         weights = Weights(model)
@@ -105,6 +107,8 @@ package final class Trainer: @unchecked Sendable {
         updateWeights = { [unowned self] in updateWeights(worker: $0) }
         packWeights = { [unowned self] in packWeights(worker: $0) }
     }
+
+    deinit { sampleStorage.deallocate() }
 
     /// Notes from now on what is done when.
     func record(in trace: RunTrace) {
@@ -150,6 +154,10 @@ package final class Trainer: @unchecked Sendable {
         // decides before anything is changed.
         workers.pool.run(completeGradient)
         enter(.norm)
+        let threads = Double(workers.all.count)
+        facts.setSeconds(
+            computing: workers.all.reduce(0) { $0 + $1.computeSeconds },
+            waiting: exchange.exposedSeconds * threads)
         try communicate(&report) { () throws(Failure) in try facts.gather(communicator) }
         report.loss = facts.lossSum / Double(configuration.tokensPerStep)
         report.gradientNorm = facts.squareSum.squareRoot()
@@ -177,6 +185,12 @@ package final class Trainer: @unchecked Sendable {
         workers.all[0].note(.step, completedSteps, since: start)
         report.seconds = monotonicSeconds() - start
         return report
+    }
+
+    /// What each rank has to tell of the time of the last step, by rank.
+    var samples: UnsafeBufferPointer<StragglerWatch.Sample> {
+        facts.samples(division, into: sampleStorage.baseAddress!)
+        return UnsafeBufferPointer(sampleStorage)
     }
 
     /// Counts a step that was refused, as if its gradient had been none.

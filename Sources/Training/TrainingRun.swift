@@ -21,6 +21,9 @@ final class TrainingRun {
     var lock: RunLock?
     var metrics: MetricsLog?
     var saver: CheckpointSaver?
+    /// Who holds up the others, and when the links between ranks may be measured again.
+    var stragglers: StragglerWatch
+    var nextLinkMeasurement = 0
     /// The steps for whose sake the run has gone back; each once.
     var stepsRolledBack: Set<Int> = []
     private var lastTrainingLoss = Double.nan
@@ -35,6 +38,7 @@ final class TrainingRun {
         self.dataset = dataset
         self.trainer = trainer
         self.evaluator = evaluator
+        stragglers = StragglerWatch(hostNames: communicator.hostNames)
         self.communicator = communicator
         self.console = console
         directory = CheckpointDirectory(configuration.runDirectory)
@@ -69,6 +73,7 @@ final class TrainingRun {
             let report = try trainer.step()
             try saver?.poll()
             try lock?.check()
+            try watchStragglers()
             if let refusal = report.refusal, try !passOver(refusal) { continue }
             lastTrainingLoss = report.loss
             seconds += report.seconds

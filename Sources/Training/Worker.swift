@@ -13,6 +13,8 @@ package final class Worker: @unchecked Sendable {
     let targets: UnsafeMutablePointer<Int32>
     /// nil where only evaluation is wanted.
     let fold: GradientFold?
+    /// How long it computed in the present step.
+    var computeSeconds = 0.0
     /// Where it notes what it does; nil where nobody asks.
     var timeline: Timeline?
     /// Why this worker could not do its part of the job that the pool ran last.
