@@ -51,9 +51,11 @@ package final class BackgroundWriter: Sendable {
     }
 
     /// Waits for what is being written; nil where nothing is.
-    package func wait() -> Result<Void, Failure>? {
+    ///
+    /// - Parameter meanwhile: called some times a second.
+    package func wait(meanwhile: () -> Void = {}) -> Result<Void, Failure>? {
         guard !isIdle else { return nil }
-        ended.wait()
+        while ended.wait(timeout: .now() + .milliseconds(200)) == .timedOut { meanwhile() }
         return take()
     }
 

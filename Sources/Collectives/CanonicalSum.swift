@@ -132,7 +132,7 @@ package final class CanonicalSum {
         while !isIdle {
             guard let awaited else { return }
             communicator.watch.bucket = awaited.bucket
-            let wait = Wait(for: awaited.rank)
+            var wait = Wait(for: awaited.rank)
             while !(try progress()) { try wait.pause(communicator) }
         }
         communicator.watch.bucket = nil

@@ -95,7 +95,7 @@ extension Communicator {
     ///
     /// - Throws: exit code 71 where a rank is lost, or the watch's limit is over.
     package func wait(_ message: inout Message) throws(Failure) {
-        let wait = Wait(for: message.peer)
+        var wait = Wait(for: message.peer)
         while !(try isDone(&message)) { try wait.pause(self) }
     }
 
@@ -116,7 +116,7 @@ extension Communicator {
     ) throws(Failure) {
         var received = try startReceive(incoming, from: source)
         var sent = try startSend(outgoing, to: destination)
-        let wait = Wait(for: source)
+        var wait = Wait(for: source)
         while true {
             // Both are looked after: a long message goes on part by part.
             let (hasReceived, hasSent) = (try isDone(&received), try isDone(&sent))

@@ -30,10 +30,6 @@ package final class Watch: @unchecked Sendable {
     package var phase = Phase.start
     /// The bucket that is waited for, where the phase has buckets.
     package var bucket: Int?
-    /// Whom this rank waits for at this moment.
-    var awaited: Int?
-    /// Since when, on the monotonic clock.
-    var since = 0.0
 
     package init() {}
 
@@ -49,7 +45,7 @@ package struct Notice: BitwiseCopyable, Sendable {
     enum Kind: Int32, Sendable {
         /// Asks what the other is at.
         case question
-        /// What this rank is at, and whom it waits for; -1 for nobody.
+        /// Whom this rank waits for; -1 where it waits for no rank, and is well.
         case answer
         /// Who holds up all ranks, and which of them asked last.
         case verdict
@@ -64,16 +60,32 @@ package struct Notice: BitwiseCopyable, Sendable {
     }
 }
 
+extension Communicator {
+    /// Tells those who ask that this rank is well: to be called now and then by one that waits for something
+    /// else than a rank, a disk.
+    package func answerQuestions() {
+        while let (notice, source) = nextNotice() {
+            guard Notice.Kind(rawValue: notice.kind) == .question else { continue }
+            post(Notice(.answer), to: source)
+        }
+    }
+}
+
 /// One wait of a rank for another: spins, then sleeps, and ends with a failure when the watch's limit is
 /// over.
 ///
 /// Ranks wait in chains: one that has waited too long asks whom it waits for whom that one waits for, and
 /// so on, until one does not answer. That one is named to all, and each says what it waited for itself.
+/// Where the last one answers that it is well, it has ten times as long.
 package struct Wait {
     private let start = monotonicSeconds()
     private let peer: Int
+    /// How often the limit was over, and the end of the chain answered that it is well.
+    private var reprieves = 0
+
     /// An answer takes as long as a rank that waits takes to look for questions.
     private static let answerSeconds = 2.0
+    private static let mostReprieves = 10
 
     package init(for peer: Int) { self.peer = peer }
 
@@ -81,69 +93,87 @@ package struct Wait {
     ///
     /// - Throws: exit code 71 when this rank has waited for longer than the limit, or another found out who
     ///   holds up all.
-    package func pause(_ communicator: any Communicator) throws(Failure) {
+    package mutating func pause(_ communicator: any Communicator) throws(Failure) {
         let waited = monotonicSeconds() - start
         communicator.idle(waited: waited)
         // Looking for notices costs more than what most waits take.
         guard waited > 0.01 else { return }
-        let watch = communicator.watch
-        (watch.awaited, watch.since) = (peer, start)
-        defer { watch.awaited = nil }
         try heed(communicator)
-        guard let limit = watch.limitSeconds, waited > limit * watch.phase.patience else { return }
-        let culprit = try findCulprit(communicator)
-        for rank in 0..<communicator.size where rank != communicator.rank && rank != culprit {
-            communicator.post(Notice(.verdict, rank: culprit ?? peer), to: rank)
-        }
-        throw failure(communicator, culprit: culprit ?? peer, answers: culprit == nil)
-    }
-
-    /// Answers questions and obeys a verdict.
-    private func heed(_ communicator: any Communicator) throws(Failure) {
-        while let (notice, source) = communicator.nextNotice() {
-            switch Notice.Kind(rawValue: notice.kind) {
-            case .question: communicator.post(Notice(.answer, rank: peer), to: source)
-            case .verdict where Int(notice.rank) != communicator.rank:
-                throw failure(communicator, culprit: Int(notice.rank), answers: false)
-            default: break
-            }
+        let watch = communicator.watch
+        guard let limit = watch.limitSeconds,
+            waited > limit * watch.phase.patience * Double(reprieves + 1)
+        else { return }
+        switch try endOfChain(communicator) {
+        case .well where reprieves < Self.mostReprieves: reprieves += 1
+        case .well(let rank): throw tellAll(communicator, rank, "it answers, but gets no further")
+        case .silent(let rank):
+            throw tellAll(
+                communicator, rank,
+                "it does not answer: it hangs, is stopped, or its machine is gone")
+        case .circle:
+            throw tellAll(
+                communicator, peer, "all wait for each other: a message was lost on the way")
         }
     }
 
-    /// Who does not answer, at the end of the chain of those that wait; nil where all do, as they wait for
-    /// each other.
-    private func findCulprit(_ communicator: any Communicator) throws(Failure) -> Int? {
+    private enum End {
+        case silent(Int)
+        case well(Int)
+        case circle
+    }
+
+    /// Follows the chain of those that wait.
+    private func endOfChain(_ communicator: any Communicator) throws(Failure) -> End {
         var asked: Set<Int> = [communicator.rank]
         var suspect = peer
         while asked.insert(suspect).inserted {
             communicator.post(Notice(.question), to: suspect)
-            guard let next = try answer(of: suspect, communicator) else { return suspect }
-            // It waits for nobody: it is at work, or waits for what is no rank.
-            if next < 0 { return suspect }
+            guard let next = try answer(of: suspect, communicator) else { return .silent(suspect) }
+            if next < 0 { return .well(suspect) }
             suspect = next
         }
-        return nil
+        return .circle
     }
 
     private func answer(of rank: Int, _ communicator: any Communicator) throws(Failure) -> Int? {
         let start = monotonicSeconds()
         while monotonicSeconds() - start < Self.answerSeconds {
-            while let (notice, source) = communicator.nextNotice() {
-                switch Notice.Kind(rawValue: notice.kind) {
-                case .answer where source == rank: return Int(notice.rank)
-                case .question: communicator.post(Notice(.answer, rank: peer), to: source)
-                case .verdict where Int(notice.rank) != communicator.rank:
-                    throw failure(communicator, culprit: Int(notice.rank), answers: false)
-                default: break
-                }
-            }
+            if let answer = try heed(communicator, answerOf: rank) { return answer }
             communicator.idle(waited: 1)
         }
         return nil
     }
 
+    /// Answers questions and obeys a verdict.
+    ///
+    /// - Returns: a rank's answer, if it has come.
+    @discardableResult
+    private func heed(
+        _ communicator: any Communicator, answerOf rank: Int? = nil
+    ) throws(Failure) -> Int? {
+        while let (notice, source) = communicator.nextNotice() {
+            switch Notice.Kind(rawValue: notice.kind) {
+            case .answer where source == rank: return Int(notice.rank)
+            case .question: communicator.post(Notice(.answer, rank: peer), to: source)
+            case .verdict where Int(notice.rank) != communicator.rank:
+                throw failure(communicator, Int(notice.rank), "that is what another rank found")
+            default: break
+            }
+        }
+        return nil
+    }
+
+    private func tellAll(
+        _ communicator: any Communicator, _ culprit: Int, _ state: String
+    ) -> Failure {
+        for rank in 0..<communicator.size where rank != communicator.rank && rank != culprit {
+            communicator.post(Notice(.verdict, rank: culprit), to: rank)
+        }
+        return failure(communicator, culprit, state)
+    }
+
     private func failure(
-        _ communicator: any Communicator, culprit: Int, answers: Bool
+        _ communicator: any Communicator, _ culprit: Int, _ state: String
     ) -> Failure {
         func name(_ rank: Int) -> String {
             "rank \(rank) of \(communicator.size) (host \(communicator.hostNames[rank]), pid "
@@ -151,10 +181,6 @@ package struct Wait {
         }
         let seconds = Int((monotonicSeconds() - start).rounded())
         let behind = culprit == peer ? "" : ", behind \(name(peer))"
-        let state =
-            answers
-            ? "all ranks wait for each other: a message was lost on the way"
-            : "it does not answer: it hangs, is stopped, or its machine is gone"
         return Failure(
             .peerLost,
             "waiting for \(name(culprit))\(behind) for \(seconds) s: \(communicator.watch.place); "

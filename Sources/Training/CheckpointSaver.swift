@@ -13,6 +13,8 @@ final class CheckpointSaver {
     private let retention: CheckpointDirectory.Retention
     private let stopsOnError: Bool
     private let warn: (String) -> Void
+    /// Done while it waits for the disk, some times a second.
+    private let meanwhile: () -> Void
     private let writer = BackgroundWriter()
     /// What went wrong behind a checkpoint that was saved; the writer's thread sets it.
     private let leftover = Leftover()
@@ -24,8 +26,9 @@ final class CheckpointSaver {
     /// - Parameter best: what the directory's `best` names.
     init(
         _ configuration: Configuration, directory: CheckpointDirectory, best: Checkpoint.Record?,
-        warn: @escaping (String) -> Void
+        warn: @escaping (String) -> Void, meanwhile: @escaping () -> Void
     ) {
+        self.meanwhile = meanwhile
         self.directory = directory
         retention = .init(keepLast: configuration.keepLast, keepEvery: configuration.keepEvery)
         stopsOnError = configuration.onSaveError == .stop
@@ -50,7 +53,7 @@ final class CheckpointSaver {
                 "training waits for the checkpoint of step \(writing.step), which is still being written; "
                     + "a longer --save-interval or a faster disk would help")
         }
-        if let result = writer.wait() { try settle(result) }
+        if let result = writer.wait(meanwhile: meanwhile) { try settle(result) }
         do throws(Failure) {
             try start(checkpoint, trainer)
         } catch {
@@ -65,17 +68,17 @@ final class CheckpointSaver {
     ///   this one is on the disk.
     func saveLast(_ checkpoint: Checkpoint, _ trainer: Trainer) throws(Failure) {
         let before = Result { () throws(Failure) in
-            if let result = writer.wait() { try settle(result) }
+            if let result = writer.wait(meanwhile: meanwhile) { try settle(result) }
         }
         try start(checkpoint, trainer)
-        if case .failure(let failure) = writer.wait() { throw failure }
+        if case .failure(let failure) = writer.wait(meanwhile: meanwhile) { throw failure }
         sayWhatWasLeft()
         try before.get()
     }
 
     /// Waits for what is being written, where a run ends early for another reason.
     func waitAndWarn() {
-        guard case .failure(let failure) = writer.wait() else { return }
+        guard case .failure(let failure) = writer.wait(meanwhile: meanwhile) else { return }
         warn(failure.message)
     }
 

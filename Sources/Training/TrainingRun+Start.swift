@@ -41,8 +41,9 @@ extension TrainingRun {
         }
         let best = bestSaved(resumed?.history ?? [])
         saver = CheckpointSaver(
-            configuration, directory: directory, best: best, warn: { [console] in console.warn($0) }
-        )
+            configuration, directory: directory, best: best,
+            warn: { [console] in console.warn($0) },
+            meanwhile: { [communicator] in communicator.answerQuestions() })
         try communicator.agree {
             try PublishedFile.write(configuration.yaml, to: "\(directory.path)/config.yaml")
             try openLog(after: completed)
