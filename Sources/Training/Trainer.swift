@@ -20,28 +20,28 @@ package final class Trainer: @unchecked Sendable {
     package var completedSteps = 0
 
     package let workers: Workers
-    private let communicator: any Communicator
+    let communicator: any Communicator
     private let schedule: Schedule
-    private let division: WorkDivision
-    private let sharding: Sharding
+    let division: WorkDivision
+    let sharding: Sharding
     /// This rank's part of each thread's share of the update.
     private let spans: [[ShardSpan]]
     private let slices: [[Range<Int>]]
-    private let exchange: GradientExchange
-    private let computation: GradientComputation
-    private let check: ReplicaCheck
+    let exchange: GradientExchange
+    let computation: GradientComputation
+    let check: ReplicaCheck
     /// What loss and gradient norm were in the last steps.
     package var spikes: SpikeDetector
     private let weightSum: CanonicalSum
     /// Where this rank's gradient ends up when it has no micro-batch of its own.
     private let received: Arena?
-    private let facts: StepFacts
+    let facts: StepFacts
     private let sampleStorage: UnsafeMutableBufferPointer<StragglerWatch.Sample>
     private var update = AdamW.Step(
         number: 1, learningRate: 0, beta1: 0, beta2: 0, epsilon: 1, weightDecay: 0,
         gradientScale: 1)
     /// The parts of a step that all threads share, made once.
-    private var completeGradient: WorkerPool.Job = { _ in }
+    private(set) var completeGradient: WorkerPool.Job = { _ in }
     private var updateWeights: WorkerPool.Job = { _ in }
     private var packWeights: WorkerPool.Job = { _ in }
 
@@ -198,22 +198,10 @@ package final class Trainer: @unchecked Sendable {
 
     // MARK: The parts of a step
 
-    /// What others are told of this rank while they wait for it; and where a test's faults happen.
+    /// What others are told of this rank while they wait for it.
     private func enter(_ phase: Phase) {
-        let step = completedSteps + 1
-        (communicator.watch.step, communicator.watch.phase) = (step, phase)
-        guard ComputeFault.isConfigured else { return }
-        let rank = communicator.rank
-        if ComputeFault.due(.hang, rank: rank, step: step, phase: phase) != nil { pause() }
-        if phase == .reduceScatter, let fault = ComputeFault.due(.weight, rank: rank, step: step) {
-            ComputeFault.flipLowestBit(
-                &weights.floats[model.layout.blocks[fault.layer].expansion.weight])
-        }
-        if phase == .norm, let fault = ComputeFault.due(.received, rank: rank, step: step) {
-            // The norm is summed again over what the rank has then.
-            exchange.gradient[sharding.shards[rank][0].lowerBound] = fault.value
-            workers.pool.run(completeGradient)
-        }
+        (communicator.watch.step, communicator.watch.phase) = (completedSteps + 1, phase)
+        if ComputeFault.isConfigured { injectFaults(phase) }
     }
 
     /// Adds the input part of the tied embedding's gradient to its head part, and sums the squares.
@@ -236,38 +224,6 @@ package final class Trainer: @unchecked Sendable {
                 of: exchange.gradient + slice.lowerBound, chunks: slice.count / GradientNorm.chunk,
                 into: facts.chunkSums(from: slice.lowerBound))
         }
-    }
-
-    /// Why the step must not be done; the same on every rank.
-    private func badStep(_ report: StepReport) throws(Failure) -> BadStep? {
-        guard report.loss.isFinite && report.gradientNorm.isFinite else {
-            if Mutation.trustNumbers.isActive { return nil }
-            let rank = communicator.rank
-            let diagnosis = NumberDiagnosis(
-                communicator: communicator, computation: computation, layout: model.layout,
-                sequences: configuration.microBatchSize, worker: workers.all[0],
-                scratch: exchange.gradient)
-            let found = try diagnosis.run(
-                after: completedSteps,
-                isSuspect: communicator.size == 1 || exchange.hadBadNumber
-                    || !facts.areLossesFinite(of: division.range(of: rank)),
-                owner: facts.firstBadOwner)
-            return BadStep(
-                cause: .numbers,
-                message:
-                    "loss \(report.loss), gradient norm \(report.gradientNorm): not finite; \(found)"
-            )
-        }
-        let machine = try check.compare(division) { (microBatch, target) throws(Failure) in
-            _ = try computation.compute(
-                microBatch, after: completedSteps, workers.all[0], into: target)
-        }
-        if let machine { return machine }
-        guard
-            case .spike(let spike) = spikes.judge(
-                loss: report.loss, gradientNorm: report.gradientNorm)
-        else { return nil }
-        return BadStep(cause: .numbers, message: spike.description)
     }
 
     /// AdamW on a thread's slice of the arena, tensor by tensor.
@@ -305,43 +261,5 @@ package final class Trainer: @unchecked Sendable {
         try body()
         workers.all[0].clock.lap(.exchange)
         report.communicationSeconds += monotonicSeconds() - start
-    }
-
-    // MARK: The moments of all ranks
-
-    /// Completes rank 0's moments by the other ranks' shards. All ranks call it.
-    package func gatherMoments() throws(Failure) {
-        try forEachForeignShard { (moments, shard, owner) throws(Failure) in
-            let bytes = UnsafeMutableRawBufferPointer(moments.buffer(of: shard))
-            if communicator.rank == 0 {
-                try communicator.receive(bytes, from: owner)
-            } else {
-                try communicator.send(UnsafeRawBufferPointer(bytes), to: 0)
-            }
-        }
-    }
-
-    /// Gives every rank its shard of rank 0's moments. All ranks call it.
-    package func scatterMoments() throws(Failure) {
-        try forEachForeignShard { (moments, shard, owner) throws(Failure) in
-            let bytes = UnsafeMutableRawBufferPointer(moments.buffer(of: shard))
-            if communicator.rank == 0 {
-                try communicator.send(UnsafeRawBufferPointer(bytes), to: owner)
-            } else {
-                try communicator.receive(bytes, from: 0)
-            }
-        }
-    }
-
-    /// On rank 0 every other rank's shard, on another rank its own.
-    private func forEachForeignShard(
-        _ body: (Moments, Range<Int>, _ owner: Int) throws(Failure) -> Void
-    ) throws(Failure) {
-        for owner in 1..<max(1, communicator.size)
-        where [0, owner].contains(communicator.rank) {
-            for moments in [firstMoments, secondMoments] {
-                for range in sharding.shards[owner] { try body(moments, range, owner) }
-            }
-        }
     }
 }

@@ -1,0 +1,53 @@
+import Collectives
+import Glibc
+import Host
+import Model
+
+extension Trainer {
+    /// Why the step must not be done; the same on every rank.
+    func badStep(_ report: StepReport) throws(Failure) -> BadStep? {
+        guard report.loss.isFinite && report.gradientNorm.isFinite else {
+            if Mutation.trustNumbers.isActive { return nil }
+            let rank = communicator.rank
+            let diagnosis = NumberDiagnosis(
+                communicator: communicator, computation: computation, layout: model.layout,
+                sequences: configuration.microBatchSize, worker: workers.all[0],
+                scratch: exchange.gradient)
+            let found = try diagnosis.run(
+                after: completedSteps,
+                isSuspect: communicator.size == 1 || exchange.hadBadNumber
+                    || !facts.areLossesFinite(of: division.range(of: rank)),
+                owner: facts.firstBadOwner)
+            return BadStep(
+                cause: .numbers,
+                message:
+                    "loss \(report.loss), gradient norm \(report.gradientNorm): not finite; \(found)"
+            )
+        }
+        let machine = try check.compare(division) { (microBatch, target) throws(Failure) in
+            _ = try computation.compute(
+                microBatch, after: completedSteps, workers.all[0], into: target)
+        }
+        if let machine { return machine }
+        guard
+            case .spike(let spike) = spikes.judge(
+                loss: report.loss, gradientNorm: report.gradientNorm)
+        else { return nil }
+        return BadStep(cause: .numbers, message: spike.description)
+    }
+
+    /// Faults of a test that happen between a step's phases.
+    func injectFaults(_ phase: Phase) {
+        let (rank, step) = (communicator.rank, completedSteps + 1)
+        if ComputeFault.due(.hang, rank: rank, step: step, phase: phase) != nil { pause() }
+        if phase == .reduceScatter, let fault = ComputeFault.due(.weight, rank: rank, step: step) {
+            ComputeFault.flipLowestBit(
+                &weights.floats[model.layout.blocks[fault.layer].expansion.weight])
+        }
+        if phase == .norm, let fault = ComputeFault.due(.received, rank: rank, step: step) {
+            // The norm is summed again over what the rank has then.
+            exchange.gradient[sharding.shards[rank][0].lowerBound] = fault.value
+            workers.pool.run(completeGradient)
+        }
+    }
+}
