@@ -186,9 +186,9 @@ final class GradientExchange: @unchecked Sendable {
         var wait: Wait?
         while startedCount < plan.buckets.count || !sum.isIdle {
             if isAbandoned.load(ordering: .acquiring) { return completed }
-            let before = startedCount
+            let (before, start) = (startedCount, monotonicSeconds())
             try startReadyBuckets()
-            if startedCount > before { completed = monotonicSeconds() }
+            if startedCount > before { completed = start }
             let hasAdvanced = try sum.progress()
             if hasAdvanced { noteEnds() }
             guard startedCount == before && !hasAdvanced else {
