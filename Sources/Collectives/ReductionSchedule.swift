@@ -47,19 +47,36 @@ package struct ReductionSchedule: Equatable, Sendable {
         stages = []
         var (current, distance) = (range, 1)
         while distance < ranks {
-            let isPaired = ranks / distance % 2 == 0
-            let count = isPaired ? 2 : ranks / distance
+            let count = Self.memberCount(distance, ranks)
             let own = rank / distance % count
             let first = rank - own * distance
             let members = (0..<count).map { first + $0 * distance }
+            let range = current
             let stage = Stage(
-                members: members, own: own, pieces: Self.pieces(of: current, count: count),
+                members: members, own: own,
+                pieces: (0..<count).map { Self.piece($0, of: count, range) },
                 // Before this stage a member stands for the `distance` ranks around it.
                 presentCount: members.count { $0 / distance * distance < activeRanks })
             stages.append(stage)
             current = stage.piece
             distance *= count
         }
+    }
+
+    /// A rank's piece of the sum, without its schedule.
+    package static func piece(of range: Range<Int>, rank: Int, ranks: Int) -> Range<Int> {
+        var (current, distance) = (range, 1)
+        while distance < ranks {
+            let count = memberCount(distance, ranks)
+            current = piece(rank / distance % count, of: count, current)
+            distance *= count
+        }
+        return current
+    }
+
+    /// How many ranks meet in the stage at a distance: pairs, as long as all have a partner.
+    private static func memberCount(_ distance: Int, _ ranks: Int) -> Int {
+        ranks / distance % 2 == 0 ? 2 : ranks / distance
     }
 
     /// This rank's piece of the sum.
@@ -91,13 +108,11 @@ package struct ReductionSchedule: Equatable, Sendable {
         self.stages = stages
     }
 
-    /// Cuts a range into pieces, as even as the granule allows.
-    private static func pieces(of range: Range<Int>, count: Int) -> [Range<Int>] {
+    /// One of the pieces of a range, as even as the granule allows.
+    private static func piece(_ index: Int, of count: Int, _ range: Range<Int>) -> Range<Int> {
         let chunks = (range.count + granule - 1) / granule
-        return (0..<count).map { index in
-            let lower = range.lowerBound + index * chunks / count * granule
-            let upper = range.lowerBound + (index + 1) * chunks / count * granule
-            return min(lower, range.upperBound)..<min(upper, range.upperBound)
-        }
+        let lower = range.lowerBound + index * chunks / count * granule
+        let upper = range.lowerBound + (index + 1) * chunks / count * granule
+        return min(lower, range.upperBound)..<min(upper, range.upperBound)
     }
 }

@@ -10,8 +10,9 @@ package struct Sharding: Sendable {
 
     package init(_ plan: BucketPlan, ranks: Int) {
         shards = (0..<ranks).map { rank in
-            plan.schedules(rank: rank, ranks: ranks, activeRanks: ranks)[..<plan.weightBucketCount]
-                .map(\.piece).filter { !$0.isEmpty }
+            plan.buckets[..<plan.weightBucketCount].map {
+                ReductionSchedule.piece(of: $0.range, rank: rank, ranks: ranks)
+            }.filter { !$0.isEmpty }
         }
     }
 

@@ -20,6 +20,10 @@ import Testing
             #expect(pieces.flatMap { Array($0) } == Array(0..<count))
             #expect(pieces.allSatisfy { $0.lowerBound % 1024 == 0 })
         }
+        for (rank, schedule) in Self.schedules(ranks).enumerated() {
+            let piece = ReductionSchedule.piece(of: schedule.range, rank: rank, ranks: ranks)
+            #expect(piece == schedule.piece)
+        }
         let sizes = Self.schedules(ranks).map(\.piece.count)
         let levels = Int.bitWidth - ranks.leadingZeroBitCount
         #expect(sizes.max()! - sizes.min()! <= (levels + 1) * 1024)
