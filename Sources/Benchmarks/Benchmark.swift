@@ -17,6 +17,8 @@ package struct Benchmark: Sendable {
     /// Products of these shapes alone, in place of a model's kernels.
     package var shapes: [ProductShape]
     package var json: Bool
+    /// The variables that the program was started with.
+    private let environment: [String: String]
 
     /// - Parameters:
     ///   - words: the settings of `train`, a preset first.
@@ -33,15 +35,16 @@ package struct Benchmark: Sendable {
         self.plan = plan
         self.shapes = shapes
         self.json = json
+        self.environment = environment
     }
 
     /// Runs and prints.
     package func run() throws(Failure) {
+        if subject == .allreduce { return try runReduction() }
         try Processor.check()
         if subject == .decode || subject == .all, configuration.model.mixer.leaksFuture {
             throw Failure.cannotDecode
         }
-        if subject == .allreduce { return try runReduction() }
         let model = configuration.model
         var members = [
             "\"causalgen\":\"\(Version.text)\"", "\"repetitions\":\(plan.repetitions)",
@@ -84,8 +87,8 @@ package struct Benchmark: Sendable {
 
     /// Under a launcher, or with --simulate-ranks; every rank takes part, and rank 0 prints.
     private func runReduction() throws(Failure) {
-        let (plan, json) = (plan, json)
-        try Communication.run(simulatedRanks: configuration.simulatedRanks) {
+        let (plan, json, environment) = (plan, json, environment)
+        try Communication.run("bench allreduce", simulatedRanks: configuration.simulatedRanks) {
             (communicator) throws(Failure) in
             guard communicator.size > 1 else {
                 throw Failure(
@@ -93,10 +96,17 @@ package struct Benchmark: Sendable {
                     "one rank has nothing to add up: mpirun -n 2 causalgen bench allreduce, or "
                         + "--simulate-ranks 2")
             }
+            let console = Console(communicator)
+            try StartAgreement(environment: environment, communicator, console).require {
+                [
+                    Agreement.Item("configuration --repetitions", "\(plan.repetitions)"),
+                    Agreement.Item("configuration --warm-up", "\(plan.warmUp)"),
+                ]
+            }
             let sizes = stride(from: 12, through: 26, by: 2).map { 1 << $0 }
             let table = try ReductionBenchmark(communicator: communicator, sizes: sizes).run(plan)
             let text = json ? "{\"ranks\":\(communicator.size),\(table.json)}" : table.description
-            Console(communicator).say(text)
+            console.say(text)
         }
     }
 }

@@ -31,44 +31,6 @@ extension Communicator {
         throw failure
     }
 
-    /// Fails on all ranks unless all have the same value.
-    ///
-    /// - Parameters:
-    ///   - item: what is compared, as the message names it.
-    ///   - value: what this rank has: a digest, a short text, or lines, of which the message has those
-    ///     that differ.
-    /// - Throws: exit code 76 with the majority's value and the ranks that have another, on every
-    ///   rank.
-    package func requireEqual(item: String, value: String) throws(Failure) {
-        let values = try allgather(value)
-        guard Set(values).count > 1 else { return }
-        let ranks = Dictionary(grouping: 0..<size) { values[$0] }
-        // Of two values with as many ranks, that of the lower rank counts as the majority's.
-        let majority = ranks.max { left, right in
-            (left.value.count, -left.value[0]) < (right.value.count, -right.value[0])
-        }!
-        let common = Set(
-            values.dropFirst().reduce(Self.lines(values[0])) { common, value in
-                common.filter(Set(Self.lines(value)).contains)
-            })
-        let differing = { (value: String) in
-            Self.lines(value).filter { !common.contains($0) }.joined(separator: ", ")
-        }
-        let rows = (0..<size).filter { values[$0] != majority.key }.map { rank in
-            "  \(name(of: rank)): \(differing(values[rank]))"
-        }
-        let failure = Failure(
-            .disagreement,
-            """
-            the ranks disagree on the \(item)
-              majority (\(majority.value.count) of \(size) ranks): \(differing(majority.key))
-            \(Self.list(rows))
-            start every rank with the same program, options, data and environment
-            """)
-        agreedFailure = failure
-        throw failure
-    }
-
     /// What all ranks throw, given each rank's report; nil where none failed.
     private func jointFailure(of reports: [String]) -> Failure? {
         let failures = reports.enumerated().compactMap { rank, report -> (rank: Int, Failure)? in
@@ -83,10 +45,6 @@ extension Communicator {
         }
         return Failure(
             first.exitCode, Self.list(failures.map { "\(name(of: $0.rank)): \($0.1.message)" }))
-    }
-
-    private static func lines(_ text: String) -> [Substring] {
-        text.split(separator: "\n", omittingEmptySubsequences: true)
     }
 
     /// The lines, of which there may be as many as ranks, as far as anyone reads them.

@@ -3,15 +3,20 @@ import Host
 
 /// The way into a job: what kind of communicator this process has is decided here, once.
 package enum Communication {
-    /// Runs `body` as a rank: of MPI's under a launcher, of `simulatedRanks` threads, or as the sole one.
+    /// Runs `work` as a rank: of MPI's under a launcher, of `simulatedRanks` threads, or as the sole one.
     /// A failure ends the program with its message and exit code (`Communicator.end`).
     ///
+    /// - Parameter command: what the program is to do, which all ranks must have been started for.
     /// - Throws: exit code 64 where ranks are to be simulated under a launcher, 69 where MPI is not usable.
     package static func run(
-        simulatedRanks: Int,
+        _ command: String, simulatedRanks: Int,
         environment: [String: String] = ProcessInfo.processInfo.environment,
-        _ body: @escaping @Sendable (any Communicator) throws(Failure) -> Void
+        _ work: @escaping @Sendable (any Communicator) throws(Failure) -> Void
     ) throws(Failure) {
+        @Sendable func body(_ communicator: any Communicator) throws(Failure) {
+            try requireFitness(for: command, communicator)
+            try work(communicator)
+        }
         @Sendable func run(_ communicator: any Communicator) {
             do throws(Failure) {
                 try body(communicator)
@@ -41,6 +46,18 @@ package enum Communication {
         } catch {
             SoleCommunicator().end(with: error)
         }
+    }
+
+    /// What cannot wait for other agreements: ranks with different commands would never meet in one, and an
+    /// instruction that the processor lacks ends its rank.
+    private static func requireFitness(
+        for command: String, _ communicator: any Communicator
+    ) throws(Failure) {
+        try communicator.requireEqual([
+            Agreement.Item("command", command),
+            Agreement.Item("instruction set", Processor.instructionSet),
+        ])
+        try communicator.agree { try Processor.check() }
     }
 
     /// The communicator of this process: MPI's under a launcher, otherwise that of a sole process.

@@ -20,6 +20,8 @@ package protocol Communicator: AnyObject, Sendable {
     var watch: Watch { get }
     /// The bytes that this rank has handed to the transport so far.
     var sentBytes: Int { get }
+    /// The library behind it, with its version; empty where there is none.
+    var library: String { get }
 
     /// Starts the next part of a message.
     func startPart(of message: inout Message) throws(Failure)
@@ -54,6 +56,8 @@ package protocol Communicator: AnyObject, Sendable {
 }
 
 extension Communicator {
+    package var library: String { "" }
+
     /// A rank as messages name it: `rank 2 of 4 (host node1)`.
     package func name(of rank: Int) -> String {
         "rank \(rank) of \(size) (host \(hostNames[rank]))"

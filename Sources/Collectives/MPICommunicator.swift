@@ -66,6 +66,14 @@ package final class MPICommunicator: Communicator, @unchecked Sendable {
         self.messageBytes = messageBytes
     }
 
+    package var library: String {
+        var text = [CChar](repeating: 0, count: Int(MPI_MAX_LIBRARY_VERSION_STRING))
+        var length: Int32 = 0
+        MPI_Get_library_version(&text, &length)
+        // The length that Open MPI 4 gives counts the zero at the end.
+        return String(decoding: text.prefix { $0 != 0 }.map(UInt8.init), as: UTF8.self)
+    }
+
     package var agreedFailure: Failure? {
         get { agreed.withLock { $0 } }
         set { agreed.withLock { $0 = newValue } }

@@ -14,6 +14,8 @@ package enum Mutation: String, Sendable {
     /// The ranks' weights, or what they compute from the same, are not compared.
     case trustWeights = "trust-weights"
     case trustProcessors = "trust-processors"
+    /// Ranks that disagree at the start go on.
+    case ignoreDisagreement = "ignore-disagreement"
 
     private static let active = getenv("CAUSALGEN_TEST_MUTATION").flatMap {
         Mutation(rawValue: String(cString: $0))

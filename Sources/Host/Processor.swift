@@ -48,27 +48,48 @@ package enum Processor {
     @inline(__always)
     package static func spinHint() { causalgen_spin_hint() }
 
+    /// What the program was compiled for, beyond what every processor of the architecture has.
+    private static let neededInstructions: [String] = {
+        #if NEEDS_AVX2
+            ["avx2", "bmi2", "fma"]
+        #else
+            []
+        #endif
+    }()
+
+    /// What of that this processor lacks; nothing where the kernel does not say.
+    private static let missingInstructions: [String] = {
+        guard !neededInstructions.isEmpty, let information = try? MappedFile.text("/proc/cpuinfo"),
+            let line = information.split(separator: "\n").first(where: { $0.hasPrefix("flags") })
+        else { return [] }
+        let flags = Set(line.split(separator: " ").map(String.init))
+        return neededInstructions.filter { !flags.contains($0) }
+    }()
+
+    /// The instructions that the program can count on here: `x86-64 with avx2, bmi2, fma`. What else a
+    /// processor has changes no number, so it may differ between ranks.
+    package static let instructionSet: String = {
+        #if arch(x86_64)
+            let architecture = "x86-64"
+        #else
+            let architecture = "arm64"
+        #endif
+        let present = neededInstructions.filter { !missingInstructions.contains($0) }
+        return present.isEmpty
+            ? architecture : "\(architecture) with \(present.joined(separator: ", "))"
+    }()
+
     /// Says so where this processor lacks what the program was compiled for; otherwise the first
     /// kernel would end it with an illegal instruction.
     ///
     /// - Throws: exit code 69.
     package static func check() throws(Failure) {
-        #if NEEDS_AVX2
-            let information = try MappedFile.text("/proc/cpuinfo")
-            guard
-                let line = information.split(separator: "\n").first(where: {
-                    $0.hasPrefix("flags")
-                })
-            else { return }
-            let flags = Set(line.split(separator: " ").map(String.init))
-            let missing = ["avx2", "fma", "bmi2"].filter { !flags.contains($0) }
-            guard missing.isEmpty else {
-                throw Failure(
-                    .unavailable,
-                    "the processor of \(hostName()) lacks \(missing.joined(separator: ", ")), which "
-                        + "this program was built for; build it with CAUSALGEN_MARCH=x86-64, which is "
-                        + "slow and gives the same bits")
-            }
-        #endif
+        guard missingInstructions.isEmpty else {
+            throw Failure(
+                .unavailable,
+                "the processor of \(hostName()) lacks \(missingInstructions.joined(separator: ", ")), "
+                    + "which this program was built for; build it with CAUSALGEN_MARCH=x86-64, which "
+                    + "is slow and gives the same bits")
+        }
     }
 }

@@ -79,14 +79,6 @@ package struct Configuration: Sendable {
     package var decaySteps: Int { decayStepsChosen ?? maxSteps }
     /// The tokens of one step: B·T.
     package var tokensPerStep: Int { batchSize * model.blockSize }
-    /// What every rank must have the same of: all values but each rank's own number of threads.
-    var canonicalText: String {
-        var common = self
-        common.threadsChosen = nil
-        return Setting.all.compactMap { setting in
-            setting.read(common).map { "\(setting.name): \($0)" }
-        }.joined(separator: "\n")
-    }
     package var spikeThreshold: Double {
         spikeThresholdChosen > 0 ? spikeThresholdChosen : .infinity
     }

@@ -12,6 +12,7 @@ package struct TrainedModel {
     let tokenizer: Tokenizer
     package let model: LanguageModel
     let weights: Weights
+    var weightsDigest: String { WeightsDigest.hexadecimal(model.layout, weights.floats) }
 
     /// - Parameter path: a checkpoint, a run's `last` or `best`, or a run's directory.
     package init(_ path: String) throws(Failure) {
@@ -38,13 +39,13 @@ extension Verbs {
     /// The loss of a checkpoint on a split, by all ranks and threads.
     package static func evaluate(
         checkpoint: String, data: String?, validation: Bool, windows: WindowCount, threads: Int?,
-        json: Bool
+        environment: [String: String], json: Bool
     ) throws(Failure) {
-        try Communication.run(simulatedRanks: 0) { (communicator) throws(Failure) in
+        try Communication.run("eval", simulatedRanks: 0) { (communicator) throws(Failure) in
+            let console = Console(communicator)
             // Rank 0 chooses: `last` may change while a run goes on.
             let chosen = try communicator.agree {
-                try Processor.check()
-                return communicator.rank == 0
+                communicator.rank == 0
                     ? try CheckpointDirectory.file(named: checkpoint, warn: Console.remark) : ""
             }
             let path = try communicator.allgather(chosen)[0]
@@ -60,9 +61,18 @@ extension Verbs {
                 return dataset
             }
             let shard = validation ? dataset.validation : dataset.train
+            let limit = windows.limit
             let windows = try communicator.agree {
                 try EvaluationWindows(
-                    shard, blockSize: configuration.model.blockSize, limit: windows.limit)
+                    shard, blockSize: configuration.model.blockSize, limit: limit)
+            }
+            try StartAgreement(environment: environment, communicator, console).require {
+                [
+                    Agreement.Item("configuration --split", validation ? "val" : "train"),
+                    Agreement.Item("configuration --eval-windows", limit.map(String.init) ?? "all"),
+                    Agreement.Item("checkpoint weights sha256", trained.weightsDigest),
+                    Agreement.Item("data sha256", dataset.sha256.hexadecimal),
+                ]
             }
             let plan = try WorkerPlan(
                 chosen: threads, communicator: communicator, mostUseful: .max)
@@ -74,7 +84,6 @@ extension Verbs {
                 trained.model, weights: trained.weights, workers: workers,
                 communicator: communicator, windows: windows)
             let evaluation = try evaluator.evaluate()
-            let console = Console(communicator)
             console.say(
                 try report(evaluation, trained, split: shard, validation: validation, json: json))
         }

@@ -13,7 +13,9 @@ extension Verbs {
     package static func train(
         words: [String], environment: [String: String], printsConfiguration: Bool, dryRun: Bool
     ) throws(Failure) {
-        try Communication.run(simulatedRanks: simulatedRanks(words, environment)) {
+        let command =
+            "train" + (printsConfiguration ? " --print-config" : "") + (dryRun ? " --dry-run" : "")
+        try Communication.run(command, simulatedRanks: simulatedRanks(words, environment)) {
             (communicator) throws(Failure) in
             try train(
                 words, environment, printsConfiguration: printsConfiguration, dryRun: dryRun,
@@ -33,14 +35,15 @@ extension Verbs {
     ) throws(Failure) {
         let console = Console(communicator)
         let resolved = try communicator.agree {
-            try Processor.check()
-            return try ResolvedConfiguration(arguments: words, environment: environment)
+            try ResolvedConfiguration(arguments: words, environment: environment)
         }
         if printsConfiguration {
             console.say(resolved.table)
             return
         }
-        try makeRun(resolved.configuration, dryRun: dryRun, console: console, communicator)?.run()
+        try makeRun(
+            resolved.configuration, environment: environment, dryRun: dryRun, console: console,
+            communicator)?.run()
     }
 
     /// Finds and checks what a run takes from outside, compares it between the ranks, and says what the run
@@ -48,8 +51,8 @@ extension Verbs {
     ///
     /// - Returns: the run, ready to start; nil after a dry run.
     static func makeRun(
-        _ configuration: Configuration, dryRun: Bool, console: Console,
-        _ communicator: any Communicator
+        _ configuration: Configuration, environment: [String: String], dryRun: Bool,
+        console: Console, _ communicator: any Communicator
     ) throws(Failure) -> TrainingRun? {
         var configuration = configuration
         let dataset = try communicator.agree {
@@ -60,8 +63,8 @@ extension Verbs {
             return try TokenDataset(configuration.data)
         }
         configuration.model.vocabulary = dataset.tokenizer.vocabularySize
-        try communicator.requireEqual(item: "configuration", value: configuration.canonicalText)
-        try communicator.requireEqual(item: "data", value: dataset.sha256.hexadecimal)
+        try StartAgreement(environment: environment, communicator, console).require(
+            configuration, dataset)
 
         let division = WorkDivision(
             microBatches: configuration.microBatchCount, workers: communicator.size)

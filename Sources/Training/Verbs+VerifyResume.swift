@@ -14,14 +14,13 @@ extension Verbs {
     package static func verifyResume(
         words: [String], environment: [String: String], steps: Int
     ) throws(Failure) {
-        try Communication.run(simulatedRanks: simulatedRanks(words, environment)) {
+        try Communication.run("verify-resume", simulatedRanks: simulatedRanks(words, environment)) {
             (communicator) throws(Failure) in
             let resolved = try communicator.agree {
-                try Processor.check()
-                return try ResolvedConfiguration(arguments: words, environment: environment)
+                try ResolvedConfiguration(arguments: words, environment: environment)
             }
             let isIdentical = try ResumeVerification(
-                resolved.configuration, steps: steps, communicator
+                resolved.configuration, steps: steps, environment: environment, communicator
             ).run()
             guard isIdentical else {
                 let failure = Failure(.negative, "resuming changes this run; see above")
@@ -36,6 +35,7 @@ extension Verbs {
 private struct ResumeVerification {
     let configuration: Configuration
     let steps: Int
+    let environment: [String: String]
     let communicator: any Communicator
     let console: Console
 
@@ -49,7 +49,10 @@ private struct ResumeVerification {
         let log: [String]
     }
 
-    init(_ configuration: Configuration, steps: Int, _ communicator: any Communicator) {
+    init(
+        _ configuration: Configuration, steps: Int, environment: [String: String],
+        _ communicator: any Communicator
+    ) {
         var configuration = configuration
         // The schedule is the whole run's; these steps are its beginning.
         configuration.decayStepsChosen = configuration.decaySteps
@@ -60,6 +63,7 @@ private struct ResumeVerification {
         configuration.resume = "auto"
         self.configuration = configuration
         self.steps = steps
+        self.environment = environment
         self.communicator = communicator
         console = Console(communicator)
     }
@@ -94,7 +98,7 @@ private struct ResumeVerification {
         configuration.maxSteps = step
         configuration.threadsChosen = threads
         let run = try Verbs.makeRun(
-            configuration, dryRun: false, console: .silent, communicator)!
+            configuration, environment: environment, dryRun: false, console: .silent, communicator)!
         try run.run()
         let layout = run.trainer.model.layout
         // Rank 0 has all moments since the last save, and speaks for all.

@@ -45,6 +45,7 @@ struct Eval: ParsableCommand {
     func run() throws {
         try Verbs.evaluate(
             checkpoint: checkpoint, data: data, validation: split == "val",
-            windows: WindowCount(text: windows)!, threads: threads, json: report.json)
+            windows: WindowCount(text: windows)!, threads: threads,
+            environment: ProcessInfo.processInfo.environment, json: report.json)
     }
 }

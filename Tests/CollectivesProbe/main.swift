@@ -24,7 +24,7 @@ func sum(_ communicator: any Communicator, count: Int, activeRanks: Int) throws 
             ).sum()
         }
         let digest = values.withUnsafeBytes { SHA256.digest(of: $0) }.hexadecimal
-        try communicator.requireEqual(item: "sum", value: digest)
+        try communicator.requireEqual([Agreement.Item("sum", digest)])
         if communicator.rank == 0 { print("bits", digest) }
     }
 }
@@ -77,8 +77,8 @@ func run(_ communicator: any Communicator) throws {
         if communicator.rank == numbers[0] { throw Failure(.inputOutput, "the disk is full") }
         try communicator.barrier()
     case "disagree":
-        let value = numbers.contains(communicator.rank) ? "lr 0.1" : "lr 0.001"
-        try communicator.requireEqual(item: "configuration", value: value)
+        let value = numbers.contains(communicator.rank) ? "0.1" : "0.001"
+        try communicator.requireEqual([Agreement.Item("lr", value), Agreement.Item("seed", "1")])
     case "rank-order":
         // Every rank has the list, and finds its own machine at its own place.
         try communicator.agree {

@@ -52,7 +52,7 @@ struct RankTests {
         let failure = Failure(.missingInput, "no such file")
         #expect(throws: failure) { try communicator.agree { throw failure } }
         #expect(communicator.agreedFailure == failure)
-        try communicator.requireEqual(item: "data", value: "a")
+        try communicator.requireEqual([Agreement.Item("data", "a")])
     }
 
     @Test func anUnforeseenErrorIsAnInternalOne() throws {
