@@ -59,7 +59,9 @@ struct Program {
             ? nil : result
     }
 
-    static func execute(_ words: [String]) throws -> Result { try Running(words, [:]).wait() }
+    static func execute(
+        _ words: [String], _ variables: [String: String] = [:]
+    ) throws -> Result { try Running(words, variables).wait() }
 
     /// A command that runs, its output in files: either stream may be longer than a pipe holds.
     final class Running {
