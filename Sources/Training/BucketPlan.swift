@@ -1,4 +1,5 @@
 import Collectives
+import Host
 import Kernels
 import Model
 
@@ -56,6 +57,12 @@ package struct BucketPlan: Sendable {
         var levels = 1
         while 1 << levels < ranks { levels += 1 }
         return levels << 21
+    }
+
+    /// SHA-256 of the plan, for the ranks to compare.
+    var digest: String {
+        let text = buckets.map { "\($0.range) \($0.completion.index)\n" }.joined()
+        return Array(text.utf8).withUnsafeBytes { SHA256.digest(of: $0) }.hexadecimal
     }
 
     /// Each rank's way to add up the buckets.

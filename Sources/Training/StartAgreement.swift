@@ -2,6 +2,7 @@ import Checkpointing
 import Collectives
 import Foundation
 import Host
+import Model
 import TokenData
 
 /// What the ranks of a job compare before step 0, in one exchange: the same bits on every number of ranks
@@ -29,7 +30,13 @@ package struct StartAgreement {
         let isDecisive = ["auto", "last", "best", "never"].contains(configuration.resume)
         try require(newestStep: isDecisive ? (try? directory.steps())?.first : nil, directory.path)
         {
-            configuration.compared + [Agreement.Item("data sha256", dataset.sha256.hexadecimal)]
+            let plan = BucketPlan(
+                ParameterLayout(configuration.model),
+                bucketBytes: configuration.bucketBytes(ranks: communicator.size))
+            return configuration.compared + [
+                Agreement.Item("data sha256", dataset.sha256.hexadecimal),
+                Agreement.Item("bucket plan", plan.digest),
+            ]
         }
     }
 
