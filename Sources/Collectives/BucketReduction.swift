@@ -159,6 +159,11 @@ final class BucketReduction {
         _ stage: ReductionSchedule.Stage
     ) -> [CanonicalTree.Addition] {
         let kept = stage.isPresent ? stage.own : 0
+        if Mutation.addInSequence.isActive {
+            return (0..<stage.presentCount).reversed().filter { $0 != kept }.map {
+                CanonicalTree.Addition(destination: kept, source: $0)
+            }
+        }
         var places = Array(0..<stage.presentCount)
         return CanonicalTree.additions(count: stage.presentCount).map { addition in
             let (left, right) = (places[addition.destination], places[addition.source])

@@ -16,6 +16,10 @@ package enum Mutation: String, Sendable {
     case trustProcessors = "trust-processors"
     /// Ranks that disagree at the start go on.
     case ignoreDisagreement = "ignore-disagreement"
+    /// A bucket leaves one stage of the backward pass before it is complete.
+    case earlyBucket = "early-bucket"
+    /// What ranks have of a bucket is added one after another, not along the tree.
+    case addInSequence = "add-in-sequence"
 
     private static let active = getenv("CAUSALGEN_TEST_MUTATION").flatMap {
         Mutation(rawValue: String(cString: $0))

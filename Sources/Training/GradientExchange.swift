@@ -22,7 +22,7 @@ package enum OverlapMover: String, CaseIterable, Sendable {
 /// the backward pass where nothing is to overlap; `finish` returns when all have come to their ends.
 /// `close` is called by all threads, everything else by the first; nothing is allocated after `init`.
 final class GradientExchange: @unchecked Sendable {
-    private let communicator: any Communicator
+    fileprivate let communicator: any Communicator
     private let plan: BucketPlan
     private let sum: CanonicalSum
     /// MPI's own sum of the whole vector in place of ours, for comparison.
@@ -47,6 +47,8 @@ final class GradientExchange: @unchecked Sendable {
     /// Seconds of the first thread in which it moved messages or waited for them.
     private(set) var exposedSeconds = 0.0
     private var helper: ExchangeThread?
+    /// The sleeps of whoever moves messages.
+    private let jitter: Jitter?
     /// Where each bucket's way is noted, and when it began.
     var timelines: [Timeline] = []
     private let startTimes: UnsafeMutablePointer<Double>
@@ -67,6 +69,7 @@ final class GradientExchange: @unchecked Sendable {
         usesLibrary = configuration.rankReduction == .mpi
         overlaps = configuration.overlaps && !usesLibrary && communicator.size > 1
         sum = CanonicalSum(over: communicator, schedules: schedules, values: gradient)
+        jitter = Jitter(rank: communicator.rank, thread: threadSums.count)
         let count = plan.buckets.count
         arrivals = Self.counters(count * max(1, threadSums.count))
         ready = Self.counters(count)
@@ -158,7 +161,7 @@ final class GradientExchange: @unchecked Sendable {
         guard overlaps && helper == nil else { return }
         let start = monotonicSeconds()
         try startReadyBuckets()
-        if try sum.progress() { noteEnds() }
+        _ = try advance()
         exposedSeconds += monotonicSeconds() - start
         clock.lap(.exchange)
     }
@@ -189,8 +192,7 @@ final class GradientExchange: @unchecked Sendable {
             let (before, start) = (startedCount, monotonicSeconds())
             try startReadyBuckets()
             if startedCount > before { completed = start }
-            let hasAdvanced = try sum.progress()
-            if hasAdvanced { noteEnds() }
+            let hasAdvanced = try advance()
             guard startedCount == before && !hasAdvanced else {
                 wait = nil
                 continue
@@ -216,8 +218,17 @@ final class GradientExchange: @unchecked Sendable {
             isStarted[bucket] = true
             startedCount += 1
             if !timelines.isEmpty { startTimes[bucket] = monotonicSeconds() }
+            jitter?.pause()
             try sum.startReduceScatter(of: bucket)
         }
+    }
+
+    /// - Returns: whether any bucket came further.
+    private func advance() throws(Failure) -> Bool {
+        jitter?.pause()
+        let hasAdvanced = try sum.progress()
+        if hasAdvanced { noteEnds() }
+        return hasAdvanced
     }
 
     /// Notes the buckets that have come to their ends since the last look.
@@ -296,6 +307,7 @@ final class BucketObserver: BackwardObserver {
     private let thread: Int
     private let clock: WorkClock
     private let check: ReplicaCheck
+    private let jitter: Jitter?
     private var nextBucket = 0
     private(set) var failure: Failure?
 
@@ -309,13 +321,16 @@ final class BucketObserver: BackwardObserver {
         self.fold = fold
         self.thread = thread
         self.clock = clock
+        jitter = Jitter(rank: exchange.communicator.rank, thread: thread)
     }
 
     /// Starts a new step.
     func reset() { (nextBucket, failure) = (0, nil) }
 
     func didComplete(_ stage: BackwardStage) {
-        while nextBucket < plan.buckets.count, plan.buckets[nextBucket].completion <= stage {
+        jitter?.pause()
+        let closed = stage.index + (Mutation.earlyBucket.isActive ? 1 : 0)
+        while nextBucket < plan.buckets.count, plan.buckets[nextBucket].completion.index <= closed {
             if thread == 0 && fold.isFirst { check.note(nextBucket, of: fold.next.floats) }
             fold.close(plan.buckets[nextBucket].range)
             exchange.close(nextBucket, thread: thread)

@@ -12,7 +12,7 @@ extension TrainingRun {
         let isFirst = communicator.rank == 0
         let resumed: Checkpoint? = try communicator.agree {
             guard isFirst else { return nil }
-            for name in ["DISK", "MUTATION", "FAULT"].map({ "CAUSALGEN_TEST_" + $0 }) {
+            for name in ["DISK", "MUTATION", "FAULT", "JITTER"].map({ "CAUSALGEN_TEST_" + $0 }) {
                 if let value = ProcessInfo.processInfo.environment[name] {
                     console.warn("\(name)=\(value): faults are built in for a test")
                 }
