@@ -129,6 +129,14 @@ final class Workplace {
         try content.write(to: URL(fileURLWithPath: file(name)))
     }
 
+    /// The numbers of a run's log that are no times, line by line.
+    func log(_ run: String) throws -> [[Substring]] {
+        try String(contentsOfFile: file("runs/\(run)/metrics.jsonl"), encoding: .utf8)
+            .split(separator: "\n").map { line in
+                line.matches(of: /"(?:step|(?:train|val|progress)\/\w+)":[^,}]+/).map(\.output)
+            }
+    }
+
     /// The words of a training run of a tiny model.
     func train(_ words: String...) -> [String] {
         [

@@ -3,14 +3,6 @@ import Testing
 
 /// A run as a user sees it: files, resume, evaluation.
 @Suite struct RunTests {
-    /// The numbers of a run's log that are no times, line by line.
-    private func log(_ place: Workplace, _ run: String) throws -> [[Substring]] {
-        try String(contentsOfFile: place.file("runs/\(run)/metrics.jsonl"), encoding: .utf8)
-            .split(separator: "\n").map { line in
-                line.matches(of: /"(?:step|(?:train|val|progress)\/\w+)":[^,}]+/).map(\.output)
-            }
-    }
-
     /// A run that was killed before any of its checkpoints and goes on, on other threads, ends with every
     /// tensor, every evaluation and every line of the log of one that was not.
     @Test(arguments: 1...6) func everyStopPointIsExact(_ stop: Int) throws {
@@ -30,54 +22,8 @@ import Testing
             "--assert-equal",
         ])
         #expect(compared.exitCode == 0, "\(compared.output)")
-        #expect(try log(place, "whole").count == 6)
-        #expect(try log(place, "tiny") == log(place, "whole"))
-    }
-
-    /// Ranks and threads before and after an interruption.
-    struct Workers: Sendable, CustomTestStringConvertible {
-        let before: (ranks: Int, threads: Int)
-        let after: (ranks: Int, threads: Int)
-        var testDescription: String {
-            "\(before.ranks)x\(before.threads) then \(after.ranks)x\(after.threads)"
-        }
-
-        static let some = [
-            Workers(before: (1, 1), after: (2, 2)), Workers(before: (4, 1), after: (1, 2)),
-            Workers(before: (2, 2), after: (3, 1)),
-        ]
-        /// All numbers of ranks with each other; every pair with other threads.
-        static let all = [1, 2, 4, 8].flatMap { before in
-            [1, 2, 4, 8].flatMap { after in
-                [1, 2, 4, 8].map { threads in
-                    Workers(before: (before, 8 / threads), after: (after, threads))
-                }
-            }
-        }
-    }
-
-    @Test(arguments: Campaign.isFull ? Workers.all : Workers.some)
-    func resumeOnOtherWorkersIsExact(_ workers: Workers) throws {
-        let place = try Workplace()
-        let words = place.train(
-            "--dropout", "0.2", "--batch-size", "14", "--lr-decay-steps", "6",
-            "--eval-interval", "2", "--log-interval", "1")
-        let whole = try Program.run(words + ["--run-name", "whole", "--max-steps", "6"])
-        let first = try Program.run(
-            words + ["--max-steps", "3", "--threads", "\(workers.before.threads)"],
-            ranks: workers.before.ranks)
-        #expect(first.exitCode == 0, "\(first.errors)")
-        let second = try Program.run(
-            words + ["--max-steps", "6", "--threads", "\(workers.after.threads)"],
-            ranks: workers.after.ranks)
-        #expect(second.output.contains("at step 3"), "\(second.output)\(second.errors)")
-        #expect(digest(second) == digest(whole))
-        // Step 3 was a last one, and has an evaluation more than the whole run.
-        let lines = { (run: String) in
-            try log(place, run).map { $0.filter { !$0.contains("val/") } }
-        }
-        #expect(try lines("tiny") == lines("whole"))
-        #expect(try log(place, "tiny").last == log(place, "whole").last)
+        #expect(try place.log("whole").count == 6)
+        #expect(try place.log("tiny") == place.log("whole"))
     }
 
     /// MPI's own sum of two numbers is the canonical one; of three it need not be, and is said to differ.
