@@ -77,10 +77,13 @@ struct StepBenchmark {
             rows: rows.map { row in row.map { (key: $0.0, value: $0.1) } })
     }
 
-    /// A shard of random tokens in a file that is gone with the process.
-    private static func randomTokens(vocabulary: Int, count: Int) throws(Failure) -> TokenShard {
+    /// A shard of random tokens in a file that is gone with the process. Ranks that are threads of one
+    /// process have a file each.
+    static func randomTokens(
+        vocabulary: Int, count: Int, rank: Int = 0
+    ) throws(Failure) -> TokenShard {
         let directory = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
-        let path = "\(directory)/causalgen-bench-\(getpid()).shard"
+        let path = "\(directory)/causalgen-bench-\(getpid())-\(rank).shard"
         let tokens = (0..<count).map { index in
             UInt16(
                 UInt64(RandomStream(seed: 1, purpose: .batchWindow).words(block: index)[0])
