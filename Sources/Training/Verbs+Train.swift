@@ -24,7 +24,7 @@ extension Verbs {
     }
 
     /// What `--simulate-ranks` says; words that are wrong are complained of later, by all ranks.
-    static func simulatedRanks(_ words: [String], _ environment: [String: String]) -> Int {
+    package static func simulatedRanks(_ words: [String], _ environment: [String: String]) -> Int {
         let resolved = try? ResolvedConfiguration(arguments: words, environment: environment)
         return resolved?.configuration.simulatedRanks ?? 0
     }

@@ -20,7 +20,8 @@ struct Causalgen: ParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            Prepare.self, Train.self, Eval.self, Sample.self, Plot.self, Bench.self, Inspect.self,
+            Prepare.self, Train.self, Eval.self, Sample.self, Plot.self, Bench.self, Plan.self,
+            Inspect.self,
             Compare.self, Export.self, Import.self,
             VerifyResume.self,
         ])
