@@ -47,10 +47,9 @@ extension Verbs {
     package static func plan(
         words: [String], environment: [String: String], _ options: PlanOptions
     ) throws(Failure) {
-        try Communication.run(simulatedRanks: simulatedRanks(words, environment)) {
+        try Communication.run("plan", simulatedRanks: simulatedRanks(words, environment)) {
             (communicator) throws(Failure) in
             let configuration = try communicator.agree {
-                try Processor.check()
                 var configuration = try ResolvedConfiguration(
                     arguments: words, environment: environment
                 ).configuration
