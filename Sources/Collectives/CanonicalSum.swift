@@ -10,6 +10,7 @@ import Kernels
 package final class CanonicalSum {
     private let communicator: any Communicator
     private let buckets: [BucketReduction]
+    /// What the buckets receive elsewhere than in the vector.
     private let scratch: UnsafeMutablePointer<Float>
     /// The buckets that were started and are not yet done.
     private var pending = 0
@@ -19,13 +20,15 @@ package final class CanonicalSum {
     ///   - schedules: one a bucket, this rank's.
     ///   - values: the vector; it stays where it is.
     ///   - channel: twice as many channels as there are buckets, from this one on, are this sum's.
+    ///   - reduces: whether anything is added; otherwise it is only gathered, which takes no memory.
     package init(
         over communicator: any Communicator, schedules: [ReductionSchedule],
-        values: UnsafeMutablePointer<Float>, channel: Int = 1
+        values: UnsafeMutablePointer<Float>, channel: Int = 1, reduces: Bool = true
     ) {
         self.communicator = communicator
+        let count = reduces ? Self.scratchCount(schedules) : 0
         scratch = UnsafeMutableRawPointer.allocate(
-            byteCount: Self.scratchCount(schedules) * MemoryLayout<Float>.stride, alignment: 64
+            byteCount: count * MemoryLayout<Float>.stride, alignment: 64
         ).assumingMemoryBound(to: Float.self)
         var buckets: [BucketReduction] = []
         var offset = 0
@@ -129,11 +132,15 @@ package final class CanonicalSum {
 
     /// Returns when the buckets that are on their way are done.
     private func finish() throws(Failure) {
+        var wait: Wait?
         while !isIdle {
-            guard let awaited else { return }
-            communicator.watch.bucket = awaited.bucket
-            var wait = Wait(for: awaited.rank)
-            while !(try progress()) { try wait.pause(communicator) }
+            if try progress() {
+                wait = nil
+            } else if let awaited {
+                communicator.watch.bucket = awaited.bucket
+                if wait?.peer != awaited.rank { wait = Wait(for: awaited.rank) }
+                try wait!.pause(communicator)
+            }
         }
         communicator.watch.bucket = nil
     }

@@ -1,5 +1,6 @@
 import Glibc
 import Host
+import Kernels
 
 /// The one interface behind which the transports differ: messages between numbered ranks.
 ///
@@ -79,11 +80,20 @@ extension Communicator {
         }
         fflush(nil)
         guard isAgreed || size == 1, (try? finish()) != nil else {
-            // Where a rank is lost, the others find out at about the same time, and say what they know.
-            if failure.exitCode == .peerLost && size > 1 { sleep(1) }
+            if failure.exitCode == .peerLost && size > 1 { linger() }
             abort(failure.exitCode)
         }
         exit(failure.exitCode.rawValue)
+    }
+
+    /// Where a rank is lost, the others find out at about the same time, and say what they know: what this
+    /// one has told them must leave first.
+    private func linger() {
+        let end = monotonicSeconds() + 1
+        while monotonicSeconds() < end {
+            _ = nextNotice()
+            idle(waited: 1)
+        }
     }
 
     private static func say(_ message: String) {

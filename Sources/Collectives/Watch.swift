@@ -2,8 +2,8 @@ import Host
 import Kernels
 
 /// What a rank is at: the parts of a run in which ranks wait for each other.
-package enum Phase: Int32, CaseIterable, Sendable {
-    case start, reduceScatter, norm, allgather, evaluation, log, checkpoint, end
+package enum Phase: CaseIterable, Sendable {
+    case start, reduceScatter, norm, diagnosis, allgather, evaluation, log, checkpoint, end
 
     package var name: String {
         switch self {
@@ -12,10 +12,12 @@ package enum Phase: Int32, CaseIterable, Sendable {
         }
     }
 
-    /// How much longer than in a step a wait may take: these read and write files.
+    /// How much longer than in a step a wait may take: these read and write files, or one thread of a rank
+    /// does again what all of its threads have done.
     var patience: Double {
         switch self {
         case .start, .checkpoint, .end: 10
+        case .diagnosis: 100
         default: 1
         }
     }
@@ -79,7 +81,7 @@ extension Communicator {
 /// Where the last one answers that it is well, it has ten times as long.
 package struct Wait {
     private let start = monotonicSeconds()
-    private let peer: Int
+    package let peer: Int
     /// How often the limit was over, and the end of the chain answered that it is well.
     private var reprieves = 0
 

@@ -20,6 +20,8 @@ final class CheckpointSaver {
     private let leftover = Leftover()
     /// The best of the evaluations whose weights are in a checkpoint: what `best` names.
     private var best: Checkpoint.Record?
+    /// The last step that was saved; nil before the first.
+    private(set) var savedStep: Int?
     /// What the writer is at: the step, and its evaluation where that is the best so far.
     private var writing: (step: Int, record: Checkpoint.Record?)?
 
@@ -76,6 +78,13 @@ final class CheckpointSaver {
         try before.get()
     }
 
+    /// Waits for what is being written, where a run goes back to what was saved.
+    ///
+    /// - Throws: as `poll`.
+    func finish() throws(Failure) {
+        if let result = writer.wait(meanwhile: meanwhile) { try settle(result) }
+    }
+
     /// Waits for what is being written, where a run ends early for another reason.
     func waitAndWarn() {
         guard case .failure(let failure) = writer.wait(meanwhile: meanwhile) else { return }
@@ -113,6 +122,7 @@ final class CheckpointSaver {
         switch result {
         case .success:
             best = writing?.record ?? best
+            savedStep = writing?.step ?? savedStep
             sayWhatWasLeft()
         case .failure(let failure):
             guard !stopsOnError else { throw failure }

@@ -17,6 +17,8 @@ final class GradientComputation: @unchecked Sendable {
     /// This rank's micro-batches, by global index.
     let microBatches: Range<Int>
     private let threadDivision: WorkDivision
+    /// The first micro-batch of each thread that has any, by global index.
+    let firstMicroBatches: [Int]
     private let exchange: GradientExchange
     private let observers: [BucketObserver?]
     private let facts: StepFacts
@@ -37,6 +39,10 @@ final class GradientComputation: @unchecked Sendable {
         self.rank = rank
         microBatches = division.range(of: rank)
         threadDivision = division.division(ofRank: rank, threads: workers.all.count)
+        firstMicroBatches = (0..<threadDivision.activeWorkers).map {
+            [microBatches, threadDivision] in
+            microBatches.lowerBound + threadDivision.range(of: $0).lowerBound
+        }
         self.exchange = exchange
         self.facts = facts
         self.check = check
@@ -77,6 +83,7 @@ final class GradientComputation: @unchecked Sendable {
         } catch {
             worker.failure = error
             exchange.abandon()
+            if number == 0 { exchange.awaitHelper() }
         }
     }
 
@@ -92,7 +99,14 @@ final class GradientComputation: @unchecked Sendable {
                     microBatches.lowerBound + index, after: completedSteps, worker, into: target,
                     observer: fold.isLast ? observer : nil, isFirst: isFirst),
                 of: microBatches.lowerBound + index)
-            if isFirst && !fold.isLast { check.noteWhole(target.floats) }
+            WindowTrace.current?.note(
+                (
+                    completedSteps,
+                    (microBatches.lowerBound + index) * configuration.microBatchSize,
+                    configuration.microBatchSize
+                ), length: configuration.model.blockSize, inputs: worker.tokens,
+                targets: worker.targets)
+            if fold.isFirst && !fold.isLast { check.noteWhole(target.floats, by: number) }
             if !fold.isLast { fold.fold() }
             worker.clock.lap(.fold)
         }
@@ -117,9 +131,6 @@ final class GradientComputation: @unchecked Sendable {
         var start = monotonicSeconds()
         try sampler.fill(
             step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
-            inputs: worker.tokens, targets: worker.targets)
-        WindowTrace.current?.note(
-            (completedSteps, firstSequence, sequences), length: configuration.model.blockSize,
             inputs: worker.tokens, targets: worker.targets)
         worker.clock.lap(.data)
         worker.note(.data, microBatch, since: start)

@@ -1,18 +1,9 @@
 import Collectives
-import Dispatch
 import Glibc
 import Host
 import Kernels
 import Model
 import Synchronization
-
-/// Who moves the messages of the ranks while they compute.
-package enum OverlapMover: String, CaseIterable, Sendable {
-    /// The first thread of the rank, between two kernels.
-    case polling
-    /// A thread of its own.
-    case thread
-}
 
 /// The gradients' way from the folds of a rank's threads to its shard of the sum over all ranks.
 ///
@@ -22,7 +13,7 @@ package enum OverlapMover: String, CaseIterable, Sendable {
 /// the backward pass where nothing is to overlap; `finish` returns when all have come to their ends.
 /// `close` is called by all threads, everything else by the first; nothing is allocated after `init`.
 final class GradientExchange: @unchecked Sendable {
-    fileprivate let communicator: any Communicator
+    let communicator: any Communicator
     private let plan: BucketPlan
     private let sum: CanonicalSum
     /// MPI's own sum of the whole vector in place of ours, for comparison.
@@ -151,6 +142,9 @@ final class GradientExchange: @unchecked Sendable {
         ready[bucket].store(generation, ordering: .releasing)
     }
 
+    /// Returns when nobody moves messages any more, where a step was abandoned.
+    func awaitHelper() { helper?.rest() }
+
     /// A thread cannot do its part; nobody is to wait for it.
     func abandon() { isAbandoned.store(true, ordering: .releasing) }
 
@@ -187,6 +181,7 @@ final class GradientExchange: @unchecked Sendable {
     private func moveAll(spare: Bool) throws(Failure) -> Double {
         var completed = monotonicSeconds()
         var wait: Wait?
+        var spins = 0
         while startedCount < plan.buckets.count || !sum.isIdle {
             if isAbandoned.load(ordering: .acquiring) { return completed }
             let (before, start) = (startedCount, monotonicSeconds())
@@ -199,10 +194,17 @@ final class GradientExchange: @unchecked Sendable {
             }
             if startedCount < plan.buckets.count || sum.isIdle {
                 // Its own threads are at work.
-                if spare { usleep(50) } else { Processor.spinHint() }
+                spins += 1
+                if spare {
+                    usleep(50)
+                } else if spins > 10_000 {
+                    sched_yield()
+                } else {
+                    Processor.spinHint()
+                }
             } else if let awaited = sum.awaited {
                 communicator.watch.bucket = awaited.bucket
-                if wait == nil { wait = Wait(for: awaited.rank) }
+                if wait?.peer != awaited.rank { wait = Wait(for: awaited.rank) }
                 try wait!.pause(communicator)
             }
         }
@@ -251,97 +253,5 @@ final class GradientExchange: @unchecked Sendable {
         if threadSums.isEmpty { gradient.update(repeating: 0, count: count) }
         try communicator.allreduce(UnsafeMutableBufferPointer(start: gradient, count: count))
         startedCount = plan.buckets.count
-    }
-}
-
-/// A thread that moves messages while the others compute.
-private final class ExchangeThread: @unchecked Sendable {
-    private let start = DispatchSemaphore(value: 0)
-    private let end = DispatchSemaphore(value: 0)
-    private let work: () throws(Failure) -> Void
-    private var failure: Failure?
-    private var isStopping = false
-    private var thread = pthread_t()
-
-    init(_ work: @escaping () throws(Failure) -> Void) {
-        self.work = work
-        let code = pthread_create(
-            &thread, nil,
-            { argument in
-                Unmanaged<ExchangeThread>.fromOpaque(argument!).takeRetainedValue().serve()
-                return nil
-            }, Unmanaged.passRetained(self).toOpaque())
-        precondition(code == 0, "cannot start a thread: \(String(cString: strerror(code)))")
-    }
-
-    func begin() { start.signal() }
-
-    /// Returns when what `begin` began is done.
-    func wait() throws(Failure) {
-        end.wait()
-        if let failure { throw failure }
-    }
-
-    func stop() {
-        isStopping = true
-        start.signal()
-        pthread_join(thread, nil)
-    }
-
-    private func serve() {
-        while true {
-            start.wait()
-            if isStopping { return }
-            do throws(Failure) { try work() } catch { failure = error }
-            end.signal()
-        }
-    }
-}
-
-/// One thread's backward pass of its last micro-batch: closes buckets as they are complete, and on the first
-/// thread moves the messages on between kernels.
-final class BucketObserver: BackwardObserver {
-    private let exchange: GradientExchange
-    private let plan: BucketPlan
-    private let fold: GradientFold
-    private let thread: Int
-    private let clock: WorkClock
-    private let check: ReplicaCheck
-    private let jitter: Jitter?
-    private var nextBucket = 0
-    private(set) var failure: Failure?
-
-    init(
-        _ exchange: GradientExchange, plan: BucketPlan, fold: GradientFold, thread: Int,
-        clock: WorkClock, check: ReplicaCheck
-    ) {
-        self.check = check
-        self.exchange = exchange
-        self.plan = plan
-        self.fold = fold
-        self.thread = thread
-        self.clock = clock
-        jitter = Jitter(rank: exchange.communicator.rank, thread: thread)
-    }
-
-    /// Starts a new step.
-    func reset() { (nextBucket, failure) = (0, nil) }
-
-    func didComplete(_ stage: BackwardStage) {
-        jitter?.pause()
-        let closed = stage.index + (Mutation.earlyBucket.isActive ? 1 : 0)
-        while nextBucket < plan.buckets.count, plan.buckets[nextBucket].completion.index <= closed {
-            if thread == 0 && fold.isFirst { check.note(nextBucket, of: fold.next.floats) }
-            fold.close(plan.buckets[nextBucket].range)
-            exchange.close(nextBucket, thread: thread)
-            nextBucket += 1
-        }
-        clock.lap(.fold)
-        betweenKernels()
-    }
-
-    func betweenKernels() {
-        guard thread == 0 && failure == nil else { return }
-        do throws(Failure) { try exchange.poll(clock) } catch { failure = error }
     }
 }

@@ -50,8 +50,8 @@ struct NumberDiagnosis {
             }
         }
         return "sequences \(computation.microBatches.lowerBound * sequences) to "
-            + "\(computation.microBatches.upperBound * sequences - 1), which are finite when they are "
-            + "computed again: its processor or memory may be broken"
+            + "\(computation.microBatches.upperBound * sequences - 1), each micro-batch finite when it is "
+            + "computed again: their sum is too large, or its processor or memory is broken"
     }
 
     /// In the order of the backward pass.

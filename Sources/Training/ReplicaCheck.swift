@@ -5,9 +5,9 @@ import Model
 
 /// Whether all ranks have the same weights, and whether their processors compute the same.
 ///
-/// In every step that is due, each rank takes the fingerprints of its weights and of the gradient of its
-/// first micro-batch, and computes the first micro-batch of the rank behind it again, which must give the
-/// same bits. One exchange tells all ranks, and all decide alike; where two disagree, a third decides.
+/// In every step that is due, each rank takes the fingerprints of its weights and of the gradient of the
+/// first micro-batch of one of its threads, another one each time, and computes that of the rank behind it
+/// again, which must give the same bits. One exchange tells all ranks, and all decide alike; where two disagree, a third decides.
 ///
 /// The owner of a shard sends its weights to all in every step, so a copy's flipped bit lives for one step:
 /// what is found is what is wrong in a step that is due.
@@ -19,6 +19,9 @@ final class ReplicaCheck: @unchecked Sendable {
     /// Where the other rank's micro-batch is computed again; nil where nothing is ever checked.
     private let arena: Arena?
     private var isDue = false
+    /// The thread whose first micro-batch is computed again, and that micro-batch's global index.
+    private var thread = 0
+    private var microBatch = 0
     private var weightsPrint: UInt64 = 0
     private var ownPrint: UInt64 = 0
 
@@ -42,23 +45,27 @@ final class ReplicaCheck: @unchecked Sendable {
     /// - Parameters:
     ///   - step: the step that is computed, from 1.
     ///   - weights: the arena.
-    func begin(step: Int, _ weights: Arena) {
+    ///   - firstMicroBatches: of each thread that has any, by global index.
+    func begin(step: Int, _ weights: Arena, firstMicroBatches: [Int]) {
         isDue = interval > 0 && step % interval == 0
         guard isDue else { return }
+        thread = step / interval % max(1, firstMicroBatches.count)
+        microBatch = firstMicroBatches.isEmpty ? 0 : firstMicroBatches[thread]
         weightsPrint = Fingerprint.of(weights.floats, count: weights.count)
         ownPrint = 0
     }
 
-    /// The first micro-batch's gradient is complete as far as a bucket reaches, and nothing has been added.
-    func note(_ bucket: Int, of gradient: UnsafePointer<Float>) {
-        guard isDue else { return }
+    /// A thread's first micro-batch's gradient is complete as far as a bucket reaches, and nothing has been
+    /// added.
+    func note(_ bucket: Int, of gradient: UnsafePointer<Float>, by thread: Int) {
+        guard isDue && thread == self.thread else { return }
         ownPrint = Fingerprint.combining(ownPrint, fingerprint(bucket, of: gradient))
     }
 
-    /// The first micro-batch's gradient is complete.
-    func noteWhole(_ gradient: UnsafePointer<Float>) {
-        guard isDue else { return }
-        for bucket in plan.buckets.indices { note(bucket, of: gradient) }
+    /// A thread's first micro-batch's gradient is complete.
+    func noteWhole(_ gradient: UnsafePointer<Float>, by thread: Int) {
+        guard isDue && thread == self.thread else { return }
+        for bucket in plan.buckets.indices { note(bucket, of: gradient, by: thread) }
     }
 
     private func fingerprint(_ bucket: Int, of gradient: UnsafePointer<Float>) -> UInt64 {
@@ -68,19 +75,17 @@ final class ReplicaCheck: @unchecked Sendable {
 
     /// Compares, once this rank's own part of the step is done. All ranks call it.
     ///
-    /// - Parameters:
-    ///   - division: of the micro-batches among the ranks.
-    ///   - compute: computes a micro-batch's gradient into an arena, with the weights as they are.
+    /// - Parameter compute: computes a micro-batch's gradient into an arena, with the weights as they are.
     /// - Returns: what is wrong, the same on every rank; nil where all is well or nothing is due.
     /// - Throws: what `compute` throws; exit code 71 where a rank is lost.
     func compare(
-        _ division: WorkDivision,
         _ compute: (Int, GradientTarget) throws(Failure) -> Void
     ) throws(Failure) -> BadStep? {
         guard isDue else { return nil }
+        let chosen = try communicator.allgather([microBatch])
         func again(of rank: Int) throws(Failure) -> UInt64 {
             guard let arena else { return 0 }
-            try compute(division.range(of: rank).lowerBound, GradientTarget(arena.floats))
+            try compute(chosen[rank][0], GradientTarget(arena.floats))
             return plan.buckets.indices.reduce(0) {
                 Fingerprint.combining($0, fingerprint($1, of: arena.floats))
             }
@@ -100,7 +105,7 @@ final class ReplicaCheck: @unchecked Sendable {
         switch verdicts[third][0] {
         case all[second][1] where third != first: return brokenProcessor([first])
         case all[first][2] where third != first: return brokenProcessor([second])
-        default: return brokenProcessor([first, second].sorted())
+        default: return brokenProcessor(Set([first, second]).sorted())
         }
     }
 

@@ -10,20 +10,30 @@ package final class RunTrace: Sendable {
     /// Seconds to be added to this rank's clock in order to have rank 0's.
     private let clockOffsetSeconds: Double
 
-    /// The intervals of a thread that are kept: some thousand steps.
-    private static let capacity = 1 << 16
+    private let path: String
 
-    /// All ranks call it.
+    /// The most intervals of a thread that are kept, some thousand steps, and of all threads and buckets of
+    /// all ranks, whose file rank 0 makes: some 400 MB.
+    private static let mostOfThread = 1 << 16
+    private static let mostOfAll = 1 << 22
+
+    /// Publishes an empty file, so that a path that cannot be written is found before the first step. All
+    /// ranks call it.
     ///
-    /// - Throws: exit code 71 where a rank is lost.
-    init(threads: Int, buckets: Int, _ communicator: any Communicator) throws(Failure) {
-        self.threads = (0..<threads).map {
-            Timeline(name: "thread \($0)", capacity: Self.capacity)
+    /// - Throws: exit code 73, 74 or 77 where the file cannot be written, 71 where a rank is lost.
+    init(
+        _ path: String, threads: Int, buckets: Int, _ communicator: any Communicator
+    ) throws(Failure) {
+        self.path = path
+        try communicator.agree {
+            if communicator.rank == 0 { try TimelineFile.publish([], to: path) }
         }
+        let count = communicator.size * (threads + buckets)
+        let capacity = max(256, min(Self.mostOfThread, Self.mostOfAll / count))
+        self.threads = (0..<threads).map { Timeline(name: "thread \($0)", capacity: capacity) }
         self.buckets =
             communicator.size > 1
-            ? (0..<buckets).map { Timeline(name: "bucket \($0)", capacity: Self.capacity >> 4) }
-            : []
+            ? (0..<buckets).map { Timeline(name: "bucket \($0)", capacity: capacity) } : []
         clockOffsetSeconds = try Self.clockOffset(communicator)
     }
 
@@ -55,19 +65,20 @@ package final class RunTrace: Sendable {
         return offset
     }
 
-    /// Publishes the timelines of all ranks, which all call it, in rank 0's file.
+    /// Publishes the timelines of all ranks, which all call it.
     ///
     /// - Throws: exit code 73, 74 or 77 where the file cannot be written, 71 where a rank is lost.
-    func publish(to path: String, _ communicator: any Communicator) throws(Failure) {
+    func publish(_ communicator: any Communicator) throws(Failure) {
         let rank = communicator.rank
         let own = RankTimeline(
             rank: rank, hostName: communicator.hostNames[rank],
             clockOffsetSeconds: clockOffsetSeconds, threads + buckets)
         var all = [own]
-        let counts = try communicator.allgather([own.encoded().count])
+        let encoded = own.encoded()
+        let counts = try communicator.allgather([encoded.count])
         for source in 1..<max(1, communicator.size) where [0, source].contains(rank) {
             var bytes =
-                rank == 0 ? [UInt8](repeating: 0, count: counts[source][0]) : own.encoded()
+                rank == 0 ? [UInt8](repeating: 0, count: counts[source][0]) : encoded
             let result: Result<Void, Failure> = bytes.withUnsafeMutableBytes { bytes in
                 Result { () throws(Failure) in
                     if rank == 0 {

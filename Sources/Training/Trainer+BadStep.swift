@@ -13,6 +13,7 @@ extension Trainer {
                 communicator: communicator, computation: computation, layout: model.layout,
                 sequences: configuration.microBatchSize, worker: workers.all[0],
                 scratch: exchange.gradient)
+            communicator.watch.phase = .diagnosis
             let found = try diagnosis.run(
                 after: completedSteps,
                 isSuspect: communicator.size == 1 || exchange.hadBadNumber
@@ -24,7 +25,7 @@ extension Trainer {
                     "loss \(report.loss), gradient norm \(report.gradientNorm): not finite; \(found)"
             )
         }
-        let machine = try check.compare(division) { (microBatch, target) throws(Failure) in
+        let machine = try check.compare { (microBatch, target) throws(Failure) in
             _ = try computation.compute(
                 microBatch, after: completedSteps, workers.all[0], into: target)
         }

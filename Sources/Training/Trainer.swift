@@ -101,7 +101,7 @@ package final class Trainer: @unchecked Sendable {
         spikes = SpikeDetector(threshold: configuration.spikeThreshold)
         weightSum = CanonicalSum(
             over: communicator, schedules: Array(schedules[..<plan.weightBucketCount]),
-            values: weights.floats)
+            values: weights.floats, channel: 1 + 2 * plan.buckets.count, reduces: false)
 
         completeGradient = { [unowned self] in completeGradient(worker: $0) }
         updateWeights = { [unowned self] in updateWeights(worker: $0) }
@@ -146,7 +146,9 @@ package final class Trainer: @unchecked Sendable {
         // Each thread computes and folds the gradients of its own micro-batches. Threads, then ranks, add up
         // along the same tree; what is complete is on its way while the rest is computed.
         enter(.reduceScatter)
-        check.begin(step: completedSteps + 1, weights.arena)
+        check.begin(
+            step: completedSteps + 1, weights.arena,
+            firstMicroBatches: computation.firstMicroBatches)
         try computation.run(after: completedSteps)
         report.communicationSeconds += exchange.exposedSeconds
 
@@ -161,6 +163,7 @@ package final class Trainer: @unchecked Sendable {
         try communicate(&report) { () throws(Failure) in try facts.gather(communicator) }
         report.loss = facts.lossSum / Double(configuration.tokensPerStep)
         report.gradientNorm = facts.squareSum.squareRoot()
+        report.learningRate = schedule.learningRate(after: completedSteps)
         report.refusal = try badStep(report)
         guard report.refusal == nil else {
             report.seconds = monotonicSeconds() - start
@@ -169,7 +172,6 @@ package final class Trainer: @unchecked Sendable {
 
         let clip = configuration.gradientClip
         report.isClipped = clip > 0 && report.gradientNorm > clip
-        report.learningRate = schedule.learningRate(after: completedSteps)
         update = AdamW.Step(
             number: completedSteps + 1, learningRate: report.learningRate,
             beta1: configuration.beta1, beta2: configuration.beta2, epsilon: configuration.epsilon,

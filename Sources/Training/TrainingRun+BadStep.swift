@@ -15,6 +15,10 @@ extension TrainingRun {
             guard refusal.cause == .numbers else {
                 throw stopping(step, refusal, "to skip the step would not mend it")
             }
+            stepsSkipped += 1
+            guard stepsSkipped < Self.mostSkipped else {
+                throw stopping(step, refusal, "\(stepsSkipped) steps in a row were bad")
+            }
             console.warn("step \(step) skipped: \(refusal.message)")
             trainer.skip()
             return true
@@ -31,6 +35,9 @@ extension TrainingRun {
         }
     }
 
+    /// A run of which so many steps in a row are skipped gets nowhere.
+    private static var mostSkipped: Int { 64 }
+
     private func stopping(_ step: Int, _ refusal: BadStep, _ what: String) -> Failure {
         let cure =
             refusal.cause == .numbers
@@ -43,18 +50,23 @@ extension TrainingRun {
         return failure
     }
 
-    /// Goes back to the newest valid checkpoint, or to the start.
+    /// Goes back to what this start has saved last, or to where it began.
     private func rollBack() throws(Failure) {
         communicator.watch.phase = .checkpoint
         let found: Checkpoint? = try communicator.agree {
             guard communicator.rank == 0 else { return nil }
-            saver?.waitAndWarn()
-            guard let newest = try directory.newestValid() else {
+            try saver?.finish()
+            let reader: CheckpointReader
+            if let step = saver?.savedStep {
+                reader = try directory.reader(ofStep: step)
+            } else if let origin {
+                reader = try CheckpointReader(origin)
+            } else {
                 if !configuration.initialCheckpoint.isEmpty { try takeInitialWeights() }
                 return nil
             }
-            try take(newest.reader)
-            return newest.reader.checkpoint
+            try take(reader)
+            return reader.checkpoint
         }
         let step = try adopt(found)
         if communicator.rank == 0 { checkpoint.history = found?.history ?? [] }

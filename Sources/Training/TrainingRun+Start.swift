@@ -170,6 +170,7 @@ extension TrainingRun {
         try requireSameRun(reader.checkpoint, reader.path)
         try requireNothingLost(from: reader.checkpoint.step)
         try take(reader)
+        origin = reader.path
         console.say("resumed from \(reader.path) at step \(reader.checkpoint.step)")
         return reader.checkpoint
     }

@@ -24,6 +24,10 @@ final class TrainingRun {
     /// Who holds up the others, and when the links between ranks may be measured again.
     var stragglers: StragglerWatch
     var nextLinkMeasurement = 0
+    /// The checkpoint that this start goes on from; nil at step 0.
+    var origin: String?
+    /// How many steps were skipped one after another.
+    var stepsSkipped = 0
     /// The steps for whose sake the run has gone back; each once.
     var stepsRolledBack: Set<Int> = []
     private var lastTrainingLoss = Double.nan
@@ -63,7 +67,8 @@ final class TrainingRun {
         var trace: RunTrace?
         if !configuration.traceFile.isEmpty {
             trace = try RunTrace(
-                threads: trainer.workers.all.count, buckets: trainer.bucketCount, communicator)
+                configuration.traceFile, threads: trainer.workers.all.count,
+                buckets: trainer.bucketCount, communicator)
             trainer.record(in: trace!)
         }
         var seconds = 0.0
@@ -74,7 +79,11 @@ final class TrainingRun {
             try saver?.poll()
             try lock?.check()
             try watchStragglers()
-            if let refusal = report.refusal, try !passOver(refusal) { continue }
+            if let refusal = report.refusal, try !passOver(refusal) {
+                (seconds, stepsTimed, clippedSteps) = (0, 0, 0)
+                continue
+            }
+            if report.refusal == nil { stepsSkipped = 0 }
             lastTrainingLoss = report.loss
             seconds += report.seconds
             stepsTimed += 1
@@ -94,7 +103,7 @@ final class TrainingRun {
             if isLast || Self.isDue(step, configuration.saveInterval) { try save(isLast: isLast) }
         }
         communicator.watch.phase = .end
-        try trace?.publish(to: configuration.traceFile, communicator)
+        try trace?.publish(communicator)
         try communicator.barrier()
         let digest = WeightsDigest.hexadecimal(trainer.model.layout, trainer.weights.floats)
         console.say("weights sha256 \(digest)")
@@ -171,8 +180,8 @@ final class TrainingRun {
         try trainer.gatherMoments()
         checkpoint.step = trainer.completedSteps
         checkpoint.recent = .init(
-            losses: trainer.spikes.values.losses,
-            gradientNorms: trainer.spikes.values.gradientNorms)
+            losses: trainer.spikes.values.losses.map { $0 },
+            gradientNorms: trainer.spikes.values.gradientNorms.map { $0 })
         checkpoint.tokensSeen = trainer.completedSteps * configuration.tokensPerStep
         guard isLast else {
             try saver?.save(checkpoint, trainer)
