@@ -121,6 +121,7 @@ extension Communicator {
             // Both are looked after: a long message goes on part by part.
             let (hasReceived, hasSent) = (try isDone(&received), try isDone(&sent))
             if hasReceived && hasSent { return }
+            if hasReceived && wait.peer != destination { wait = Wait(for: destination) }
             try wait.pause(self)
         }
     }

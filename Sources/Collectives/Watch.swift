@@ -35,6 +35,11 @@ package final class Watch: @unchecked Sendable {
 
     package init() {}
 
+    /// The most seconds that a wait may take in what this rank is at; nil for ever.
+    var patienceSeconds: Double? {
+        Mutation.waitForEver.isActive ? nil : limitSeconds.map { $0 * phase.patience }
+    }
+
     /// `step 12, reduce-scatter, bucket 3`
     var place: String {
         (step > 0 ? "step \(step), " : "") + phase.name
@@ -49,7 +54,7 @@ package struct Notice: BitwiseCopyable, Sendable {
         case question
         /// Whom this rank waits for; -1 where it waits for no rank, and is well.
         case answer
-        /// Who holds up all ranks, and which of them asked last.
+        /// Who holds up all ranks.
         case verdict
     }
 
@@ -80,7 +85,9 @@ extension Communicator {
 /// so on, until one does not answer. That one is named to all, and each says what it waited for itself.
 /// Where the last one answers that it is well, it has ten times as long.
 package struct Wait {
-    private let start = monotonicSeconds()
+    /// On the monotonic clock, moved on by the time that this process was stopped.
+    private var start: Double
+    private var lastLook: Double
     package let peer: Int
     /// How often the limit was over, and the end of the chain answered that it is well.
     private var reprieves = 0
@@ -88,22 +95,31 @@ package struct Wait {
     /// An answer takes as long as a rank that waits takes to look for questions.
     private static let answerSeconds = 2.0
     private static let mostReprieves = 10
+    /// From one look at what it waits for to the next, a process that runs does not take as long.
+    private static let stoppedSeconds = 1.0
 
-    package init(for peer: Int) { self.peer = peer }
+    package init(for peer: Int) {
+        self.peer = peer
+        start = monotonicSeconds()
+        lastLook = start
+    }
 
     /// Lets some time go by.
     ///
     /// - Throws: exit code 71 when this rank has waited for longer than the limit, or another found out who
     ///   holds up all.
     package mutating func pause(_ communicator: any Communicator) throws(Failure) {
-        let waited = monotonicSeconds() - start
+        let now = monotonicSeconds()
+        // A job that is suspended as a whole waits for nobody meanwhile.
+        if now - lastLook > Self.stoppedSeconds { start += now - lastLook }
+        lastLook = now
+        let waited = now - start
         communicator.idle(waited: waited)
         // Looking for notices costs more than what most waits take.
         guard waited > 0.01 else { return }
         try heed(communicator)
-        let watch = communicator.watch
-        guard let limit = watch.limitSeconds,
-            waited > limit * watch.phase.patience * Double(reprieves + 1)
+        guard let limit = communicator.watch.patienceSeconds,
+            waited > limit * Double(reprieves + 1)
         else { return }
         switch try endOfChain(communicator) {
         case .well where reprieves < Self.mostReprieves: reprieves += 1
@@ -129,40 +145,48 @@ package struct Wait {
         var asked: Set<Int> = [communicator.rank]
         var suspect = peer
         while asked.insert(suspect).inserted {
-            communicator.post(Notice(.question), to: suspect)
-            guard let next = try answer(of: suspect, communicator) else { return .silent(suspect) }
+            guard let next = try answers(of: [suspect], communicator)[suspect] else {
+                return .silent(suspect)
+            }
             if next < 0 { return .well(suspect) }
             suspect = next
         }
-        return .circle
+        // One that waits for several names the first of them, who may have come meanwhile: ask all.
+        let others = (0..<communicator.size).filter { $0 != communicator.rank }
+        let answers = try answers(of: others, communicator)
+        if let silent = others.first(where: { answers[$0] == nil }) { return .silent(silent) }
+        return others.first { answers[$0]! < 0 }.map { .well($0) } ?? .circle
     }
 
-    private func answer(of rank: Int, _ communicator: any Communicator) throws(Failure) -> Int? {
+    /// Whom each of these ranks waits for, as far as they answer; -1 where it is well.
+    private func answers(
+        of ranks: [Int], _ communicator: any Communicator
+    ) throws(Failure) -> [Int: Int] {
+        var answers: [Int: Int] = [:]
+        for rank in ranks { communicator.post(Notice(.question), to: rank) }
         let start = monotonicSeconds()
-        while monotonicSeconds() - start < Self.answerSeconds {
-            if let answer = try heed(communicator, answerOf: rank) { return answer }
+        while answers.count < ranks.count, monotonicSeconds() - start < Self.answerSeconds {
+            try heed(communicator) { answers[$0] = ranks.contains($0) ? $1 : nil }
             communicator.idle(waited: 1)
         }
-        return nil
+        return answers
     }
 
     /// Answers questions and obeys a verdict.
     ///
-    /// - Returns: a rank's answer, if it has come.
-    @discardableResult
+    /// - Parameter note: takes a rank and its answer.
     private func heed(
-        _ communicator: any Communicator, answerOf rank: Int? = nil
-    ) throws(Failure) -> Int? {
+        _ communicator: any Communicator, _ note: (Int, Int) -> Void = { _, _ in }
+    ) throws(Failure) {
         while let (notice, source) = communicator.nextNotice() {
             switch Notice.Kind(rawValue: notice.kind) {
-            case .answer where source == rank: return Int(notice.rank)
+            case .answer: note(source, Int(notice.rank))
             case .question: communicator.post(Notice(.answer, rank: peer), to: source)
             case .verdict where Int(notice.rank) != communicator.rank:
                 throw failure(communicator, Int(notice.rank), "that is what another rank found")
-            default: break
+            case .verdict, nil: break
             }
         }
-        return nil
     }
 
     private func tellAll(

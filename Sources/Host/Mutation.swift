@@ -20,6 +20,8 @@ package enum Mutation: String, Sendable {
     case earlyBucket = "early-bucket"
     /// What ranks have of a bucket is added one after another, not along the tree.
     case addInSequence = "add-in-sequence"
+    /// What a rank waits for has no limit.
+    case waitForEver = "wait-for-ever"
 
     private static let active = getenv("CAUSALGEN_TEST_MUTATION").flatMap {
         Mutation(rawValue: String(cString: $0))
