@@ -47,8 +47,10 @@ extension Verbs {
     package static func plan(
         words: [String], environment: [String: String], _ options: PlanOptions
     ) throws(Failure) {
-        try Communication.run("plan", simulatedRanks: simulatedRanks(words, environment)) {
-            (communicator) throws(Failure) in
+        let expected = expectedConfiguration(words, environment)
+        try Communication.run(
+            "plan", simulatedRanks: expected.simulatedRanks, limitSeconds: expected.waitLimitSeconds
+        ) { (communicator) throws(Failure) in
             let configuration = try communicator.agree {
                 var configuration = try ResolvedConfiguration(
                     arguments: words, environment: environment

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import Host
 
 /// The way into a job: what kind of communicator this process has is decided here, once.
@@ -6,10 +7,12 @@ package enum Communication {
     /// Runs `work` as a rank: of MPI's under a launcher, of `simulatedRanks` threads, or as the sole one.
     /// A failure ends the program with its message and exit code (`Communicator.end`).
     ///
-    /// - Parameter command: what the program is to do, which all ranks must have been started for.
+    /// - Parameters:
+    ///   - command: what the program is to do, which all ranks must have been started for.
+    ///   - limitSeconds: the most that a rank waits for another; nil for ever.
     /// - Throws: exit code 64 where ranks are to be simulated under a launcher, 69 where MPI is not usable.
     package static func run(
-        _ command: String, simulatedRanks: Int,
+        _ command: String, simulatedRanks: Int, limitSeconds: Double? = nil,
         environment: [String: String] = ProcessInfo.processInfo.environment,
         _ work: @escaping @Sendable (any Communicator) throws(Failure) -> Void
     ) throws(Failure) {
@@ -25,7 +28,9 @@ package enum Communication {
                 communicator.end(with: error)
             }
         }
-        guard simulatedRanks > 1 else { return run(try start(environment: environment)) }
+        guard simulatedRanks > 1 else {
+            return run(try start(environment: environment, limitSeconds: limitSeconds))
+        }
         if let launcher = Launcher.detect(in: environment) {
             throw Failure(
                 .usage,
@@ -34,6 +39,7 @@ package enum Communication {
         }
         do throws(Failure) {
             try SimulatedRanks(size: simulatedRanks).run { (communicator) throws(Failure) in
+                communicator.watch.limitSeconds = limitSeconds
                 do throws(Failure) {
                     try body(communicator)
                     try communicator.finish()
@@ -67,15 +73,23 @@ package enum Communication {
     /// - Parameters:
     ///   - environment: the environment variables.
     ///   - messageBytes: the longest single MPI message, in bytes; more is sent in pieces.
+    ///   - limitSeconds: the most that a rank waits for another; nil for ever.
     /// - Throws: exit code 69 where MPI is not usable, or where the launcher says that there are
     ///   several processes and MPI says that there is one.
     package static func start(
         environment: [String: String] = ProcessInfo.processInfo.environment,
-        messageBytes: Int = 1 << 30
+        messageBytes: Int = 1 << 30, limitSeconds: Double? = nil
     ) throws(Failure) -> any Communicator {
         guard let launcher = Launcher.detect(in: environment) else { return SoleCommunicator() }
         guard launcher.introducesProcesses else { throw launcher.singletonFailure }
-        let communicator = try MPICommunicator(messageBytes: messageBytes)
+        let watchdog = limitSeconds.map { _ in Watchdog("host \(hostName()), pid \(getpid())") }
+        let beginning = Watch()
+        (beginning.limitSeconds, beginning.watchdog) = (limitSeconds, watchdog)
+        let communicator = try beginning.limit("MPI_Init") { () throws(Failure) in
+            try MPICommunicator(messageBytes: messageBytes)
+        }
+        watchdog?.rename(communicator.name(of: communicator.rank))
+        (communicator.watch.limitSeconds, communicator.watch.watchdog) = (limitSeconds, watchdog)
         if communicator.size == 1 && launcher.processes > 1 {
             try communicator.finish()
             throw launcher.singletonFailure

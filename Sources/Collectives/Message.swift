@@ -150,6 +150,6 @@ extension Communicator {
     package func finish() throws(Failure) {
         // The first process that leaves with an error makes mpirun end the others a second later.
         try barrier()
-        try leave()
+        try watch.limit("MPI_Finalize") { () throws(Failure) in try leave() }
     }
 }

@@ -32,12 +32,24 @@ package final class Watch: @unchecked Sendable {
     package var phase = Phase.start
     /// The bucket that is waited for, where the phase has buckets.
     package var bucket: Int?
+    /// Where the transport has calls that block; nil elsewhere.
+    var watchdog: Watchdog?
 
     package init() {}
 
     /// The most seconds that a wait may take in what this rank is at; nil for ever.
     var patienceSeconds: Double? {
         Mutation.waitForEver.isActive ? nil : limitSeconds.map { $0 * phase.patience }
+    }
+
+    /// Makes a call of the transport that returns only when other ranks have made it too.
+    ///
+    /// - Parameter name: of the call.
+    package func limit<Value>(
+        _ name: StaticString, _ call: () throws(Failure) -> Value
+    ) throws(Failure) -> Value {
+        guard let watchdog, let seconds = patienceSeconds else { return try call() }
+        return try watchdog.watch(over: name, seconds: seconds, step: step, call)
     }
 
     /// `step 12, reduce-scatter, bucket 3`

@@ -82,6 +82,8 @@ package struct Configuration: Sendable {
     package var spikeThreshold: Double {
         spikeThresholdChosen > 0 ? spikeThresholdChosen : .infinity
     }
+    /// nil where ranks wait for ever.
+    package var waitLimitSeconds: Double? { deadlineSeconds > 0 ? deadlineSeconds : nil }
 
     /// The size of a bucket of the gradient arena.
     package func bucketBytes(ranks: Int) -> Int {

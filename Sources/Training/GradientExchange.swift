@@ -251,7 +251,9 @@ final class GradientExchange: @unchecked Sendable {
         else { return }
         let count = plan.buckets.reduce(0) { $0 + $1.range.count }
         if threadSums.isEmpty { gradient.update(repeating: 0, count: count) }
-        try communicator.allreduce(UnsafeMutableBufferPointer(start: gradient, count: count))
+        try communicator.watch.limit("MPI_Allreduce") { () throws(Failure) in
+            try communicator.allreduce(UnsafeMutableBufferPointer(start: gradient, count: count))
+        }
         startedCount = plan.buckets.count
     }
 }

@@ -46,8 +46,6 @@ final class TrainingRun {
         self.communicator = communicator
         self.console = console
         directory = CheckpointDirectory(configuration.runDirectory)
-        communicator.watch.limitSeconds =
-            configuration.deadlineSeconds > 0 ? configuration.deadlineSeconds : nil
         plan = RunPlan(configuration)
         peakPerWorker = (0..<5).reduce(0) { best, _ in max(best, PeakRate.measure()) }
         checkpoint = Checkpoint(

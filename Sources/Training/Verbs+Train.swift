@@ -15,18 +15,24 @@ extension Verbs {
     ) throws(Failure) {
         let command =
             "train" + (printsConfiguration ? " --print-config" : "") + (dryRun ? " --dry-run" : "")
-        try Communication.run(command, simulatedRanks: simulatedRanks(words, environment)) {
-            (communicator) throws(Failure) in
+        let expected = expectedConfiguration(words, environment)
+        try Communication.run(
+            command, simulatedRanks: expected.simulatedRanks,
+            limitSeconds: expected.waitLimitSeconds
+        ) { (communicator) throws(Failure) in
             try train(
                 words, environment, printsConfiguration: printsConfiguration, dryRun: dryRun,
                 communicator)
         }
     }
 
-    /// What `--simulate-ranks` says; words that are wrong are complained of later, by all ranks.
-    package static func simulatedRanks(_ words: [String], _ environment: [String: String]) -> Int {
+    /// What the way into a job has to know before there are ranks; words that are wrong are complained of
+    /// later, by all ranks.
+    package static func expectedConfiguration(
+        _ words: [String], _ environment: [String: String]
+    ) -> Configuration {
         let resolved = try? ResolvedConfiguration(arguments: words, environment: environment)
-        return resolved?.configuration.simulatedRanks ?? 0
+        return resolved?.configuration ?? Configuration()
     }
 
     private static func train(

@@ -14,8 +14,11 @@ extension Verbs {
     package static func verifyResume(
         words: [String], environment: [String: String], steps: Int
     ) throws(Failure) {
-        try Communication.run("verify-resume", simulatedRanks: simulatedRanks(words, environment)) {
-            (communicator) throws(Failure) in
+        let expected = expectedConfiguration(words, environment)
+        try Communication.run(
+            "verify-resume", simulatedRanks: expected.simulatedRanks,
+            limitSeconds: expected.waitLimitSeconds
+        ) { (communicator) throws(Failure) in
             let resolved = try communicator.agree {
                 try ResolvedConfiguration(arguments: words, environment: environment)
             }

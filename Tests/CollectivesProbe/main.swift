@@ -1,8 +1,10 @@
 import Collectives
+import Foundation
 import Glibc
 import Host
 
-// What the tests of Collectives start under mpirun: `collectives-probe MESSAGE_BYTES CASE NUMBER…`.
+// What the tests of Collectives start under mpirun: `collectives-probe MESSAGE_BYTES CASE NUMBER…`, with the
+// seconds that a rank may wait for another in the environment's PROBE_LIMIT.
 
 /// A Float of wildly varying size, so that another order of additions has other bits.
 func sample(rank: Int, index: Int) -> Float {
@@ -87,12 +89,26 @@ func run(_ communicator: any Communicator) throws {
             }
         }
         if communicator.rank == 0 { print(communicator.hostNames.joined(separator: " ")) }
+    case "stop-last":
+        // In step with the others' leave-taking, of which only the end is missing.
+        guard communicator.rank == numbers[0] else { return }
+        try communicator.barrier()
+        raise(SIGSTOP)
+    case "stop-first": break
     default: throw Failure(.usage, "no such case")
     }
 }
 
+let environment = ProcessInfo.processInfo.environment
 do {
-    let communicator = try Communication.start(messageBytes: Int(CommandLine.arguments[1])!)
+    if CommandLine.arguments[2] == "stop-first",
+        environment["OMPI_COMM_WORLD_RANK"] == CommandLine.arguments[3]
+    {
+        raise(SIGSTOP)
+    }
+    let communicator = try Communication.start(
+        messageBytes: Int(CommandLine.arguments[1])!,
+        limitSeconds: environment["PROBE_LIMIT"].flatMap { Double($0) })
     do {
         try run(communicator)
         try communicator.finish()

@@ -105,6 +105,29 @@ struct MPITests {
         #expect(result.errors.contains("rank 1 of 3 (host \(hostName())): the disk is full\n"))
     }
 
+    /// A rank that is stopped before MPI starts, or before it ends, while the others are in a call that waits
+    /// for all.
+    @Test(arguments: [("stop-first", "MPI_Init"), ("stop-last", "MPI_Finalize")])
+    func aCallThatBlocksEndsWithTheLimit(probe: String, call: String) throws {
+        let limit = ["PROBE_LIMIT": "0.2"]
+        let result = try Probe.run(ranks: 3, variables: limit, 1 << 20, probe, 1)
+        #expect(result.exitCode == ExitCode.peerLost.rawValue, "\(result.errors)")
+        // At the start and the end ranks have ten times as long.
+        #expect(
+            occurrences(of: "\(call) has not returned for 2 s", in: result.errors) == 2,
+            "\(result.errors)")
+    }
+
+    /// What makes the test above fail: mpirun ends the ranks.
+    @Test func aCallThatBlocksEndsNeverWithoutALimit() throws {
+        let result = try Probe.run(
+            ranks: 2, atMost: 5,
+            variables: ["PROBE_LIMIT": "0.2", "CAUSALGEN_TEST_MUTATION": "wait-for-ever"],
+            1 << 20, "stop-last", 1)
+        #expect(result.exitCode == 110, "\(result.errors)")
+        #expect(occurrences(of: "has not returned", in: result.errors) == 0)
+    }
+
     @Test func disagreementNamesTheOddRankAndTheMajority() throws {
         let result = try Probe.run(ranks: 4, 1 << 20, "disagree", 3)
         #expect(result.exitCode == ExitCode.disagreement.rawValue)

@@ -16,12 +16,18 @@ enum Probe {
     /// Runs the probe on ranks of this machine, for a minute at most.
     ///
     /// - Parameters:
+    ///   - seconds: after which mpirun ends the ranks.
     ///   - prefix: a command between mpirun and the probe.
+    ///   - variables: of the environment.
     ///   - arguments: the longest message in bytes, the case, its numbers.
-    static func run(ranks: Int, prefix: [String] = [], _ arguments: Any...) throws -> ProbeResult {
-        let options = ["--oversubscribe", "--bind-to", "none", "--timeout", "60"]
+    static func run(
+        ranks: Int, atMost seconds: Int = 60, prefix: [String] = [],
+        variables: [String: String] = [:], _ arguments: Any...
+    ) throws -> ProbeResult {
+        let options = ["--oversubscribe", "--bind-to", "none", "--timeout", "\(seconds)"]
         return try run(
-            ["mpirun", "-n", "\(ranks)"] + options + prefix + [path] + arguments.map { "\($0)" })
+            ["mpirun", "-n", "\(ranks)"] + options + prefix + [path] + arguments.map { "\($0)" },
+            variables)
     }
 
     /// Runs the probe without mpirun.
