@@ -1,3 +1,4 @@
+import Glibc
 import Host
 
 /// A message on its way: started, and looked after (`Communicator.isDone`) until it is done.
@@ -148,8 +149,10 @@ extension Communicator {
 
     /// Takes leave, together with all other ranks; nothing may be sent afterwards.
     package func finish() throws(Failure) {
-        // The first process that leaves with an error makes mpirun end the others a second later.
+        // The first process that leaves with an error makes mpirun end the others: by SIGTERM at once, which
+        // would be their exit code, and by SIGKILL a second later.
         try barrier()
+        if size > 1 { signal(SIGTERM, SIG_IGN) }
         try watch.limit("MPI_Finalize") { () throws(Failure) in try leave() }
     }
 }
