@@ -25,6 +25,16 @@ extension Trainer {
                     "loss \(report.loss), gradient norm \(report.gradientNorm): not finite; \(found)"
             )
         }
+        let clip = configuration.gradientClip
+        let norm = clip > 0 ? min(clip, report.gradientNorm) : report.gradientNorm
+        guard norm * norm <= Double(Float.greatestFiniteMagnitude) || Mutation.trustNumbers.isActive
+        else {
+            return BadStep(
+                cause: .numbers,
+                message:
+                    "gradient norm \(report.gradientNorm): its square is beyond what the second moment holds, "
+                    + "a Float; --grad-clip 1 would bound it")
+        }
         let machine = try check.compare { (microBatch, target) throws(Failure) in
             _ = try computation.compute(
                 microBatch, after: completedSteps, workers.all[0], into: target)
