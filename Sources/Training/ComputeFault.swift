@@ -6,7 +6,7 @@ import Synchronization
 
 /// A fault that a test builds into the arithmetic of one rank, to see it found:
 /// `CAUSALGEN_TEST_FAULT="activation nan rank=1 layer=2 step=5"`, with `once` for one that does not come
-/// again. None is active otherwise.
+/// again, and `rank=all` for one on every rank. None is active otherwise.
 struct ComputeFault: Sendable {
     enum Kind: String {
         /// The residual stream behind a layer, one element.
@@ -29,7 +29,8 @@ struct ComputeFault: Sendable {
 
     let kind: Kind
     let value: Float
-    let rank: Int
+    /// nil: every rank.
+    let rank: Int?
     let layer: Int
     let step: Int?
     let phase: Substring?
@@ -48,7 +49,7 @@ struct ComputeFault: Sendable {
         }
         self.kind = kind
         value = words.dropFirst().first.flatMap { Float($0) } ?? .nan
-        rank = number("rank") ?? 0
+        rank = words.contains("rank=all") ? nil : number("rank") ?? 0
         layer = number("layer") ?? 0
         step = number("step")
         phase = words.first { $0.hasPrefix("phase=") }?.dropFirst(6)
@@ -63,8 +64,8 @@ struct ComputeFault: Sendable {
     static func due(
         _ kind: Kind, rank: Int, step: Int, layer: Int? = nil, phase: Phase? = nil
     ) -> ComputeFault? {
-        guard let fault = configured, fault.kind == kind, fault.rank == rank,
-            fault.step == nil || fault.step == step, layer == nil || fault.layer == layer,
+        guard let fault = configured, fault.kind == kind, fault.rank ?? rank == rank,
+            fault.step ?? step == step, layer == nil || fault.layer == layer,
             fault.phase.map(String.init) == phase?.name
         else { return nil }
         let isFirst = !hasHappened.exchange(true, ordering: .relaxed)

@@ -18,8 +18,11 @@ struct Program {
     { try start(words, ranks: ranks, variables).wait() }
 
     /// Starts the program and does not wait for it.
+    ///
+    /// - Parameter prefix: a command between mpirun and the program.
     static func start(
-        _ words: [String], ranks: Int = 0, _ variables: [String: String] = [:]
+        _ words: [String], ranks: Int = 0, through prefix: [String] = [],
+        _ variables: [String: String] = [:]
     ) throws -> Running {
         let launcher =
             ranks > 0
@@ -27,7 +30,7 @@ struct Program {
                 "mpirun", "-n", "\(ranks)", "--oversubscribe", "--bind-to", "none", "--timeout",
                 "60",
             ] : []
-        return try Running(launcher + [path] + words, variables)
+        return try Running(launcher + prefix + [path] + words, variables)
     }
 
     /// The processes of the program, not those of its launcher, whose words contain a text.
@@ -108,7 +111,7 @@ struct Program {
 }
 
 /// A folder of its own for one test, with a small prepared text in `data`.
-final class Workplace {
+final class Workplace: Sendable {
     let path: String
 
     init(prepared: Bool = true) throws {
