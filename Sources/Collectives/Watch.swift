@@ -30,17 +30,27 @@ package final class Watch: @unchecked Sendable {
     /// The step that is computed, from 1; 0 before the first.
     package var step = 0
     package var phase = Phase.start
+    /// The longest step so far, in seconds.
+    package var longestStepSeconds = 0.0
     /// The bucket that is waited for, where the phase has buckets.
     package var bucket: Int?
+    /// Who holds up all, where another rank has found out while this one waited for something else.
+    var verdict: Int?
     /// Where the transport has calls that block; nil elsewhere.
     var watchdog: Watchdog?
 
     package init() {}
 
-    /// The most seconds that a wait may take in what this rank is at; nil for ever.
+    /// The most seconds that a wait may take in what this rank is at; nil for ever. A rank that computes
+    /// answers nobody: where steps are long, so are waits, and how long nobody knows in the first.
     var patienceSeconds: Double? {
-        Mutation.waitForEver.isActive ? nil : limitSeconds.map { $0 * phase.patience }
+        guard let limitSeconds, !Mutation.waitForEver.isActive else { return nil }
+        let usual = max(limitSeconds, Self.slowness * longestStepSeconds)
+        return usual * max(phase.patience, longestStepSeconds > 0 ? 1 : Phase.start.patience)
     }
+
+    /// How much longer than the longest before it a step may take, without a rank hanging.
+    private static let slowness = 5.0
 
     /// Makes a call of the transport that returns only when other ranks have made it too.
     ///
@@ -84,8 +94,11 @@ extension Communicator {
     /// else than a rank, a disk.
     package func answerQuestions() {
         while let (notice, source) = nextNotice() {
-            guard Notice.Kind(rawValue: notice.kind) == .question else { continue }
-            post(Notice(.answer), to: source)
+            switch Notice.Kind(rawValue: notice.kind) {
+            case .question: post(Notice(.answer), to: source)
+            case .verdict: watch.verdict = Int(notice.rank)
+            case .answer, nil: break
+            }
         }
     }
 }
@@ -95,7 +108,7 @@ extension Communicator {
 ///
 /// Ranks wait in chains: one that has waited too long asks whom it waits for whom that one waits for, and
 /// so on, until one does not answer. That one is named to all, and each says what it waited for itself.
-/// Where the last one answers that it is well, it has ten times as long.
+/// Where the last one answers that it is well, or all answer, they have ten times as long.
 package struct Wait {
     /// On the monotonic clock, moved on by the time that this process was stopped.
     private var start: Double
@@ -130,11 +143,17 @@ package struct Wait {
         // Looking for notices costs more than what most waits take.
         guard waited > 0.01 else { return }
         try heed(communicator)
+        if let verdict = communicator.watch.verdict, verdict != communicator.rank {
+            throw failure(communicator, verdict, "that is what another rank found")
+        }
         guard let limit = communicator.watch.patienceSeconds,
             waited > limit * Double(reprieves + 1)
         else { return }
         switch try endOfChain(communicator) {
-        case .well where reprieves < Self.mostReprieves: reprieves += 1
+        // A long message on a slow link looks like a circle: each of the two waits for the other.
+        case .well where reprieves < Self.mostReprieves,
+            .circle where reprieves < Self.mostReprieves:
+            reprieves += 1
         case .well(let rank): throw tellAll(communicator, rank, "it answers, but gets no further")
         case .silent(let rank):
             throw tellAll(
