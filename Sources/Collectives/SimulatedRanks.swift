@@ -10,13 +10,11 @@ import Synchronization
 /// taken.
 package final class SimulatedRanks: Sendable {
     fileprivate let mailboxes: [Mailbox]
-    private let results: Mutex<[Result<Void, Failure>?]>
 
     /// - Parameter size: the number of ranks.
     package init(size: Int) {
         precondition(size > 0, "there is at least one rank")
         mailboxes = (0..<size).map { _ in Mailbox() }
-        results = Mutex([Result<Void, Failure>?](repeating: nil, count: size))
     }
 
     /// Runs `body` as every rank at once and returns when all are done.
@@ -29,8 +27,7 @@ package final class SimulatedRanks: Sendable {
         for rank in mailboxes.indices {
             let thread = Thread { [self] in
                 let communicator = SimulatedCommunicator(self, rank: rank)
-                let result = Result { () throws(Failure) in try body(communicator) }
-                results.withLock { $0[rank] = result }
+                mailboxes[rank].outcome = Result { () throws(Failure) in try body(communicator) }
                 done.signal()
             }
             thread.name = "rank \(rank)"
@@ -39,7 +36,7 @@ package final class SimulatedRanks: Sendable {
             thread.start()
         }
         for _ in mailboxes { done.wait() }
-        for result in results.withLock({ $0 }) { try result!.get() }
+        for mailbox in mailboxes { try mailbox.outcome!.get() }
     }
 }
 
@@ -52,6 +49,8 @@ private final class Mailbox: @unchecked Sendable {
         var isTaken = false
     }
 
+    /// How its rank ended.
+    var outcome: Result<Void, Failure>?
     private let condition = NSCondition()
     /// By number, in the order of sending; a sender takes out what was taken.
     private var posts: [(number: UInt, post: Post)] = []
