@@ -16,7 +16,7 @@ extension UnsafePointer<Float> {
     /// Sixteen Floats from an address of any alignment.
     @inline(__always)
     func vector(at index: Int) -> Vector {
-        UnsafeRawPointer(self + index).loadUnaligned(as: Vector.self)
+        UnsafeRawPointer(self + index).loadVector()
     }
 
     /// The `count` < 16 Floats from `index` on, and +0 in the lanes behind them: the padded copy of the
@@ -33,13 +33,13 @@ extension UnsafeMutablePointer<Float> {
     /// Sixteen Floats from an address of any alignment.
     @inline(__always)
     func vector(at index: Int) -> Vector {
-        UnsafeRawPointer(self + index).loadUnaligned(as: Vector.self)
+        UnsafeRawPointer(self + index).loadVector()
     }
 
     /// Stores sixteen Floats at an address of any alignment.
     @inline(__always)
     func store(_ vector: Vector, at index: Int) {
-        UnsafeMutableRawPointer(self + index).storeBytes(of: vector, as: Vector.self)
+        UnsafeMutableRawPointer(self + index).storeVector(vector)
     }
 
     /// Stores the first `count` <= 16 lanes from `index` on, added to what is there or in its place.
@@ -55,6 +55,49 @@ extension UnsafeMutablePointer<Float> {
         }
     }
 }
+
+// The one way of a Vector from memory and back. The thread sanitizer does not see accesses of more than 16
+// bytes: compiled for it (`Tests/sanitizers`), a Vector goes in quarters.
+#if THREAD_SANITIZER
+    extension UnsafeRawPointer {
+        @inline(__always)
+        fileprivate func loadVector() -> Vector {
+            Vector(
+                lowHalf: SIMD8(lowHalf: quarter(0), highHalf: quarter(1)),
+                highHalf: SIMD8(lowHalf: quarter(2), highHalf: quarter(3)))
+        }
+
+        @inline(__always)
+        private func quarter(_ number: Int) -> SIMD4<Float> {
+            loadUnaligned(fromByteOffset: 16 * number, as: SIMD4<Float>.self)
+        }
+    }
+
+    extension UnsafeMutableRawPointer {
+        @inline(__always)
+        fileprivate func storeVector(_ vector: Vector) {
+            storeQuarter(vector.lowHalf.lowHalf, 0)
+            storeQuarter(vector.lowHalf.highHalf, 1)
+            storeQuarter(vector.highHalf.lowHalf, 2)
+            storeQuarter(vector.highHalf.highHalf, 3)
+        }
+
+        @inline(__always)
+        private func storeQuarter(_ quarter: SIMD4<Float>, _ number: Int) {
+            storeBytes(of: quarter, toByteOffset: 16 * number, as: SIMD4<Float>.self)
+        }
+    }
+#else
+    extension UnsafeRawPointer {
+        @inline(__always)
+        fileprivate func loadVector() -> Vector { loadUnaligned(as: Vector.self) }
+    }
+
+    extension UnsafeMutableRawPointer {
+        @inline(__always)
+        fileprivate func storeVector(_ vector: Vector) { storeBytes(of: vector, as: Vector.self) }
+    }
+#endif
 
 extension Vector {
     /// The sixteen lanes added as a balanced tree: halves, quarters, eighths, pairs. Outside loops only.

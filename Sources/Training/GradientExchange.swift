@@ -87,7 +87,8 @@ final class GradientExchange: @unchecked Sendable {
     }
 
     private static func counters(_ count: Int) -> UnsafeMutablePointer<Atomic<Int>> {
-        let counters = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: count)
+        let room = Mutation.shortBuffer.isActive ? count - 1 : count
+        let counters = UnsafeMutablePointer<Atomic<Int>>.allocate(capacity: room)
         for index in 0..<count { (counters + index).initialize(to: Atomic(0)) }
         return counters
     }
