@@ -32,7 +32,7 @@ import Testing
             default:
                 // A sole rank receives nothing: what it has computed was damaged afterwards.
                 return ranks.count == 1
-                    ? ["\(name): sequences 0 to 11, each micro-batch finite when it is computed again"]
+                    ? ["\(name): sequences 0 to 11", "finite when it is computed again"]
                     : ["every rank's own gradient was finite", "first in what \(name) received"]
             }
         }
