@@ -14,7 +14,6 @@ struct ClusterPlan {
     private let ranksOfHosts: [Int]
     private let ranksPerNode: Int
     private let nodes: [Int]
-    private let buckets: [GradientBucket]
 
     init(
         _ configuration: Configuration, _ options: PlanOptions, _ communicator: any Communicator
@@ -27,7 +26,6 @@ struct ClusterPlan {
         ranksPerNode = options.ranksPerNode ?? ranksOfHosts.max()!
         let knowsNetwork = options.network != nil || ranksOfHosts.count > 1
         nodes = options.nodes ?? (knowsNetwork ? (0...6).map { 1 << $0 } : [1])
-        buckets = GradientBucket.all(configuration.model, bucketBytes: options.bucketBytes)
     }
 
     /// What the user may want to add.
@@ -56,14 +54,15 @@ struct ClusterPlan {
 
         let (within, between) = links(measuredLinks)
         let predictions = nodes.map { nodes in
-            PlanPrediction(
+            let buckets = buckets(ranks: nodes * ranksPerNode)
+            return PlanPrediction(
                 configuration, threads: threads, measured: measured,
                 model: ClusterModel(
                     cluster: Cluster(
                         nodes: nodes, ranksPerNode: ranksPerNode, within: within.link,
                         between: (between ?? within).link),
-                    work: measured.work, buckets: buckets, overlaps: options.overlaps),
-                hoursBetweenFailures: options.hoursBetweenFailures)
+                    work: measured.work, buckets: buckets, overlap: overlap),
+                bucketCount: buckets.count, hoursBetweenFailures: options.hoursBetweenFailures)
         }
         // What no prediction uses is not shown.
         let shown = (ranksPerNode > 1 ? [within] : []) + (between.map { [$0] } ?? [])
@@ -75,8 +74,8 @@ struct ClusterPlan {
         tables += PlanPrediction.tables(predictions)
         if let check = try check(measuredLinks, measured.work) { tables.append(check) }
         return PlanReport(
-            configuration, ranksPerNode: ranksPerNode, threads: threads, buckets: buckets,
-            options: options, tables: tables.filter { !$0.rows.isEmpty })
+            configuration, ranksPerNode: ranksPerNode, threads: threads, overlap: overlap,
+            tables: tables.filter { !$0.rows.isEmpty })
     }
 
     private func requireSense() throws(Failure) {
@@ -103,6 +102,16 @@ struct ClusterPlan {
             return plan.threads
         }
         return max(1, plan.threads * ranksOfHosts.max()! / chosen)
+    }
+
+    private func buckets(ranks: Int) -> [GradientBucket] {
+        GradientBucket.all(
+            configuration.model, bucketBytes: configuration.bucketBytes(ranks: ranks))
+    }
+
+    private var overlap: ExchangeOverlap {
+        guard configuration.overlaps else { return .none }
+        return configuration.overlapMover == .polling ? .computingThread : .ownThread
     }
 
     private var gradientBytes: Int {
@@ -184,18 +193,21 @@ struct ClusterPlan {
         let ranks = ranksOfHosts.max()!
         guard communicator.size > 1, ranksOfHosts.allSatisfy({ $0 == ranks }) else { return nil }
         let (within, between) = (links.within?.link, links.between?.link)
-        let model = ClusterModel(
-            cluster: Cluster(
-                nodes: ranksOfHosts.count, ranksPerNode: ranks, within: (within ?? between)!,
-                between: (between ?? within)!),
-            work: work, buckets: [], overlaps: false)
+        let cluster = Cluster(
+            nodes: ranksOfHosts.count, ranksPerNode: ranks, within: (within ?? between)!,
+            between: (between ?? within)!)
         let sizes = Set(stride(from: 16, through: 24, by: 2).map { 1 << $0 } + [gradientBytes])
         let benchmark = ReductionBenchmark(communicator: communicator, sizes: sizes.sorted())
         var rows: [[(key: String, value: Field)]] = []
         for bytes in benchmark.sizes {
-            let predicted =
-                model.reduceScatterSeconds(bytes: Double(bytes))
-                + model.allgatherSeconds(bytes: Double(bytes))
+            let count = (bytes - 1) / ReductionBenchmark.bucketBytes + 1
+            let part = Double(bytes) / Double(count)
+            let bucket = GradientBucket(gradientBytes: part, weightBytes: part, readyFraction: 1)
+            let step = ClusterModel(
+                cluster: cluster, work: work, buckets: Array(repeating: bucket, count: count),
+                overlap: .none
+            ).step(microBatches: 1, allMicroBatches: 1)
+            let predicted = step.reduceScatterSeconds + step.allgatherSeconds
             let times = try benchmark.seconds(
                 bytes, RepetitionPlan(warmUp: 2, repetitions: 9)
             ).canonical

@@ -15,9 +15,11 @@ final class LinkMeasurement {
         let oneWay: [LinkModel.Sample]
         /// Both directions at once.
         let exchange: [LinkModel.Sample]
+        /// What each further one of several short messages takes that start at once.
+        let gapSeconds: Double
 
         /// What a round of an exchange costs.
-        var link: LinkModel { LinkModel(fitting: exchange) }
+        var link: LinkModel { LinkModel(fitting: exchange, gapSeconds: gapSeconds) }
     }
 
     let communicator: any Communicator
@@ -90,10 +92,43 @@ final class LinkMeasurement {
             slowest = 4 * max(oneWay, exchange)
         }
         return Report(
-            pairs: pairs.count, oneWay: samples.oneWay, exchange: samples.exchange)
+            pairs: pairs.count, oneWay: samples.oneWay, exchange: samples.exchange,
+            gapSeconds: try gap(partner))
     }
 
     private static let secondsOfSize = 0.25
+    private static let burst = 16
+
+    private func gap(_ partner: Int?) throws(Failure) -> Double {
+        let times = try [1, Self.burst].map { (count) throws(Failure) in
+            try median(200, partner) { (partner) throws(Failure) in
+                try burst(of: count, partner)
+            }
+        }
+        return max(0, times[1] - times[0]) / Double(Self.burst - 1)
+    }
+
+    /// The seconds of some messages of 64 bytes both ways, all started at once.
+    private func burst(of count: Int, _ partner: Int) throws(Failure) -> Double {
+        let bytes = 64
+        let start = monotonicSeconds()
+        var messages: [Message] = []
+        for index in 0..<count {
+            messages.append(
+                try communicator.startReceive(
+                    UnsafeMutableRawBufferPointer(
+                        start: UnsafeMutableRawPointer(received.floats) + index * bytes,
+                        count: bytes), from: partner))
+        }
+        for index in 0..<count {
+            messages.append(
+                try communicator.startSend(
+                    UnsafeRawBufferPointer(
+                        rebasing: sent.bytes[index * bytes..<(index + 1) * bytes]), to: partner))
+        }
+        for index in messages.indices { try communicator.wait(&messages[index]) }
+        return monotonicSeconds() - start
+    }
 
     /// The slowest rank's seconds of each repetition, and of these the median.
     ///

@@ -28,7 +28,7 @@ struct PlanLink {
 
     /// alpha and beta of each part of the messages.
     var rows: [Row] {
-        let oneWay = measured.map { LinkModel(fitting: $0.oneWay).lines }
+        let oneWay = measured.map { LinkModel(fitting: $0.oneWay, gapSeconds: 0).lines }
         let limits = LinkModel.edges.map { "\($0 >> 10) KiB" }
         let parts = ["up to \(limits[0])"] + limits.map { "from \($0)" }
         return link.lines.indices.map { index in
@@ -37,6 +37,7 @@ struct PlanLink {
                 ("link", .text(name)),
                 ("messages", .text(link.lines.count == 1 ? "all" : parts[index])),
                 ("latency us", .number(line.latencyMicroseconds, 1)),
+                ("gap us", .number(link.gapSeconds * 1e6, 2)),
                 ("Gbit/s each way", .number(line.gigabits, 2)),
                 ("one way us", .number(oneWay?[index].latencyMicroseconds ?? .nan, 1)),
                 ("one way Gbit/s", .number(oneWay?[index].gigabits ?? .nan, 2)),

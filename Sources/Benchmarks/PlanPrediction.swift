@@ -6,6 +6,7 @@ import Training
 struct PlanPrediction {
     private let configuration: Configuration
     private let model: ClusterModel
+    private let bucketCount: Int
     private let step: StepPrediction
     /// The part of the threads' time in which they have micro-batches, in 0...1.
     private let busyFraction: Double
@@ -26,10 +27,11 @@ struct PlanPrediction {
 
     init(
         _ configuration: Configuration, threads: Int, measured: WorkMeasurement.Result,
-        model: ClusterModel, hoursBetweenFailures: Double
+        model: ClusterModel, bucketCount: Int, hoursBetweenFailures: Double
     ) {
         self.configuration = configuration
         self.model = model
+        self.bucketCount = bucketCount
         let cluster = model.cluster
         let division = WorkDivision(
             microBatches: configuration.microBatchCount, workers: cluster.ranks)
@@ -42,11 +44,9 @@ struct PlanPrediction {
             MemoryPlan(configuration, division: division, rank: rank, threads: threads).bytes
         }
         memoryBytes = (memory(0), memory(min(1, cluster.ranks - 1)))
-        let arena =
-            ParameterLayout(configuration.model).arenaCount * MemoryLayout<Float>.stride
         checkpoint = CheckpointInterval(
             costSeconds: model.checkpointSeconds(
-                arenaBytes: Double(arena), copySecondsPerByte: measured.copySecondsPerByte),
+                copySecondsPerByte: measured.copySecondsPerByte),
             meanSecondsBetweenFailures: hoursBetweenFailures * 3600 / Double(cluster.nodes))
         hidden = model.microBatchesOfRank(exposing: Self.exposedLimit, threads: threads).map {
             Hidden(
@@ -81,6 +81,7 @@ struct PlanPrediction {
         place + [
             ("step ms", .number(step.stepSeconds * 1e3, 2)),
             ("compute ms", .number(step.computeSeconds * 1e3, 2)),
+            ("buckets", .number(Double(bucketCount), 0)),
             ("reduce-scatter ms", .number(step.reduceScatterSeconds * 1e3, 2)),
             ("allgather ms", .number(step.allgatherSeconds * 1e3, 2)),
             ("exposed ms", .number(step.exposedSeconds * 1e3, 2)),

@@ -10,8 +10,8 @@ struct PlanReport {
     private let tables: [ResultTable]
 
     init(
-        _ configuration: Configuration, ranksPerNode: Int, threads: Int, buckets: [GradientBucket],
-        options: PlanOptions, tables: [ResultTable]
+        _ configuration: Configuration, ranksPerNode: Int, threads: Int, overlap: ExchangeOverlap,
+        tables: [ResultTable]
     ) {
         self.configuration = configuration
         self.tables = tables
@@ -23,12 +23,15 @@ struct PlanReport {
             ("tokens_per_step", Double(configuration.tokensPerStep)),
             ("micro_batches", Double(configuration.microBatchCount)),
             ("ranks_per_node", Double(ranksPerNode)), ("threads_per_rank", Double(threads)),
-            ("buckets", Double(buckets.count)), ("bucket_bytes", Double(options.bucketBytes)),
         ]
         let exchange =
-            options.overlaps
-            ? "each reduced as soon as the last micro-batch's backward pass has completed it"
-            : "reduced after the backward pass (--no-overlap)"
+            switch overlap {
+            case .none: "after the backward pass (--no-overlap)"
+            case .computingThread:
+                "each bucket as soon as it is complete; the first thread moves it (--overlap-by polling)"
+            case .ownThread:
+                "each bucket as soon as it is complete; a core of its own moves it (--overlap-by thread)"
+            }
         head = """
             model    L\(model.layers) C\(model.width) T\(model.blockSize) V\(model.vocabulary), \
             \(parameters) parameters
@@ -37,7 +40,7 @@ struct PlanReport {
             micro-batches of \(configuration.microBatchSize)
             node     \(ranksPerNode) rank\(ranksPerNode == 1 ? "" : "s") x \(threads) \
             thread\(threads == 1 ? "" : "s")
-            buckets  \(buckets.count) of up to \(options.bucketBytes) bytes, \(exchange)
+            exchange \(exchange)
             """
     }
 

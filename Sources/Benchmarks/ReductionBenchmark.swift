@@ -13,6 +13,8 @@ struct ReductionBenchmark {
     let communicator: any Communicator
     /// The sizes of the vectors, in bytes.
     let sizes: [Int]
+    /// The vectors' buckets.
+    static let bucketBytes = 1 << 21
 
     /// - Returns: the table, on every rank.
     /// - Throws: exit code 70 where a sum is wrong, 71 where a rank is lost.
@@ -61,7 +63,8 @@ struct ReductionBenchmark {
         let vector = Operand(count: count)
         let values = UnsafeMutableBufferPointer(start: vector.floats, count: count)
         let sum = CanonicalSum(
-            over: communicator, values: vector.floats, count: count, bucketCount: 1 << 19,
+            over: communicator, values: vector.floats, count: count,
+            bucketCount: Self.bucketBytes / MemoryLayout<Float>.stride,
             activeRanks: communicator.size)
         var times: (canonical: [Double], mpi: [Double]) = ([], [])
         for repetition in 0..<plan.warmUp + plan.repetitions {

@@ -15,27 +15,28 @@ package struct PlanOptions: Sendable {
     package var microBatchMilliseconds: Double?
     /// V; nil: that of the data, or 65 without data.
     package var vocabulary: Int?
-    package var bucketBytes: Int
-    package var overlaps: Bool
     /// The mean time between failures of one node.
     package var hoursBetweenFailures: Double
     package var json: Bool
 
     package init(
         nodes: [Int]?, ranksPerNode: Int?, network: (link: LinkModel, source: String)?,
-        microBatchMilliseconds: Double?, vocabulary: Int?, bucketBytes: Int, overlaps: Bool,
-        hoursBetweenFailures: Double, json: Bool
+        microBatchMilliseconds: Double?, vocabulary: Int?, hoursBetweenFailures: Double,
+        json: Bool
     ) {
         self.nodes = nodes
         self.ranksPerNode = ranksPerNode
         self.network = network
         self.microBatchMilliseconds = microBatchMilliseconds
         self.vocabulary = vocabulary
-        self.bucketBytes = bucketBytes
-        self.overlaps = overlaps
         self.hoursBetweenFailures = hoursBetweenFailures
         self.json = json
     }
+}
+
+extension PlanOptions {
+    /// For ranks to compare.
+    fileprivate var text: String { "\(self)" }
 }
 
 extension Verbs {
@@ -59,9 +60,12 @@ extension Verbs {
                     try options.vocabulary ?? vocabulary(of: configuration.data) ?? 65
                 return configuration
             }
+            let console = Console(communicator)
+            try StartAgreement(environment: environment, communicator, console).require {
+                [Agreement.Item("arguments", (words + [options.text]).joined(separator: " "))]
+            }
             let plan = ClusterPlan(configuration, options, communicator)
             let report = try plan.run()
-            let console = Console(communicator)
             if let remark = plan.remark { console.warn(remark) }
             console.say(options.json ? report.json : report.description)
         }

@@ -1,4 +1,5 @@
 import Collectives
+import Model
 
 /// What the work of a step costs a rank's processor: measured, for one rank.
 package struct StepWork: Equatable, Sendable {
@@ -32,107 +33,119 @@ package struct StepPrediction: Equatable, Sendable {
     /// The reduce-scatter of all buckets, hidden or not, additions included.
     package var reduceScatterSeconds = 0.0
     /// The allgather of the losses and of the gradient's chunk sums.
-    package var surveySeconds = 0.0
+    package var factsSeconds = 0.0
     /// The allgather of the weights.
     package var allgatherSeconds = 0.0
-    package var stepSeconds = 0.0
+    /// The part of the step in which nothing is computed.
+    package var exposedSeconds = 0.0
     package var bytesOfRank = 0.0
     package var bytesOfNode = 0.0
 
-    /// The part of the step in which nothing is computed.
-    package var exposedSeconds: Double { stepSeconds - computeSeconds }
+    package var stepSeconds: Double { computeSeconds + exposedSeconds }
     /// 1 where no exchange is seen.
     package var efficiency: Double { computeSeconds / stepSeconds }
 
     package init() {}
 }
 
-/// Predicts a step on a cluster: LogGP's messages in the exchange's rounds, and the buckets one after another,
-/// each as soon as the last micro-batch's backward pass has completed it.
+/// Who moves the exchange on while micro-batches are computed.
+package enum ExchangeOverlap: Equatable, Sendable {
+    /// Nobody: it begins when the backward pass is over.
+    case none
+    /// A thread that computes, between kernels: what it adds and fetches meanwhile holds it up.
+    case computingThread
+    /// A thread on a core of its own.
+    case ownThread
+}
+
+/// Predicts a step on a cluster: LogGP's messages in the exchange's stages, and each bucket on its way as soon as
+/// the last micro-batch's backward pass has completed it (`BucketPipeline`).
 ///
-/// What it leaves out: waiting for ranks that are late, a core that is lent to the transport, and more than
-/// one exchange at a time on a link. The messages of a round take as long as the slowest; a rank begins a
-/// round when it has added what it received in the one before.
+/// What it leaves out: waiting for ranks that are late, the transport's own use of the processor, and switches
+/// of the network that are shared by more than its links.
 package struct ClusterModel: Sendable {
     package let cluster: Cluster
     package let work: StepWork
-    package let buckets: [GradientBucket]
-    /// Whether the exchange begins while the last micro-batch is computed.
-    package let overlaps: Bool
-    private let reductionRounds: [ExchangeRound]
-    private let gatherRounds: [ExchangeRound]
+    private let reductionStages: [ExchangeStage]
+    private let gatherStages: [ExchangeStage]
+    /// Of all buckets' gradients, and of all weights, in bytes.
+    private let gradientBytes: Double
+    private let weightBytes: Double
+    private let weightBucketCount: Int
+    /// The reduce-scatter of all buckets, from the first's start, and what of it is exposed behind a
+    /// backward pass.
+    private let reduceScatterSeconds: Double
+    private let exposedReduceScatterSeconds: Double
+    private let allgatherSeconds: Double
 
-    package init(cluster: Cluster, work: StepWork, buckets: [GradientBucket], overlaps: Bool) {
+    package init(
+        cluster: Cluster, work: StepWork, buckets: [GradientBucket], overlap: ExchangeOverlap
+    ) {
         self.cluster = cluster
         self.work = work
-        self.buckets = buckets
-        self.overlaps = overlaps
-        reductionRounds = cluster.reductionRounds
-        gatherRounds = cluster.gatherRounds
+        let stages = cluster.reductionStages
+        reductionStages = stages
+        gatherStages = cluster.gatherStages
+        gradientBytes = buckets.reduce(0) { $0 + $1.gradientBytes }
+        weightBytes = buckets.reduce(0) { $0 + $1.weightBytes }
+        weightBucketCount = buckets.count { $0.weightBytes > 0 }
+        let reduction = BucketPipeline(
+            cluster: cluster, stages: stages, additionSecondsPerByte: work.additionSecondsPerByte)
+        let alone = reduction.run(buckets.map { (0, $0.gradientBytes) })
+        reduceScatterSeconds = alone.endSeconds
+        allgatherSeconds =
+            BucketPipeline(
+                cluster: cluster, stages: stages.reversed(), additionSecondsPerByte: 0
+            ).run(buckets.filter { $0.weightBytes > 0 }.map { (0, $0.weightBytes) }).endSeconds
+        let backward = work.microBatchSeconds * StepWork.backwardFraction
+        let overlapping = reduction.run(
+            buckets.map { (backward * $0.readyFraction, $0.gradientBytes) },
+            countingProcessorBefore: backward)
+        switch overlap {
+        case .none: exposedReduceScatterSeconds = alone.endSeconds
+        case .ownThread: exposedReduceScatterSeconds = max(0, overlapping.endSeconds - backward)
+        case .computingThread:
+            exposedReduceScatterSeconds =
+                max(0, overlapping.endSeconds - backward) + overlapping.earlyProcessorSeconds
+        }
     }
 
     /// - Parameters:
     ///   - microBatches: of the busiest thread of any rank.
     ///   - allMicroBatches: of the global batch, whose losses every rank hears of.
     package func step(microBatches: Int, allMicroBatches: Int) -> StepPrediction {
+        precondition(microBatches > 0, "some thread has something to do")
         var step = StepPrediction()
-        let passes = Double(microBatches) * work.microBatchSeconds
         step.computeSeconds =
-            passes + work.updateSeconds / Double(cluster.ranks) + work.packingSeconds
-        let backward = microBatches > 0 ? work.microBatchSeconds * StepWork.backwardFraction : 0
-
-        // The exchange takes one bucket at a time: it is free again when the one before is done.
-        var free = 0.0
-        for bucket in buckets {
-            let ready = passes - backward * (overlaps ? 1 - bucket.readyFraction : 0)
-            let seconds = reduceScatterSeconds(bytes: bucket.gradientBytes)
-            step.reduceScatterSeconds += seconds
-            step.allgatherSeconds += allgatherSeconds(bytes: bucket.weightBytes)
-            free = max(free, ready) + seconds
-        }
-        let survey = surveyBytes(allMicroBatches: allMicroBatches)
-        step.surveySeconds = gatherRounds.reduce(0) {
-            $0 + cluster.seconds(of: $1, bytes: survey)
-        }
-        let exposed = max(0, free - passes) + step.surveySeconds + step.allgatherSeconds
-        step.stepSeconds = step.computeSeconds + exposed
-
-        let arenas = buckets.reduce(0) { $0 + $1.gradientBytes + $1.weightBytes }
-        let (reduction, gather) = (sent(reductionRounds), sent(gatherRounds))
-        step.bytesOfRank = reduction.byRank * arenas + gather.byRank * survey
-        step.bytesOfNode = reduction.byNode * arenas + gather.byNode * survey
+            Double(microBatches) * work.microBatchSeconds
+            + work.updateSeconds / Double(cluster.ranks) + work.packingSeconds
+        step.reduceScatterSeconds = reduceScatterSeconds
+        step.allgatherSeconds = allgatherSeconds
+        let facts = factBytes(allMicroBatches: allMicroBatches)
+        step.factsSeconds =
+            BucketPipeline(cluster: cluster, stages: gatherStages, additionSecondsPerByte: 0)
+            .run([(0, facts)]).endSeconds
+        step.exposedSeconds = exposedReduceScatterSeconds + step.factsSeconds + allgatherSeconds
+        let arenas = gradientBytes + weightBytes
+        let (reduction, gather) = (sent(reductionStages), sent(gatherStages))
+        step.bytesOfRank = reduction.byRank * arenas + gather.byRank * facts
+        step.bytesOfNode = reduction.byNode * arenas + gather.byNode * facts
         return step
     }
 
-    /// The rounds of one bucket, with the additions that follow each.
-    package func reduceScatterSeconds(bytes: Double) -> Double {
-        reductionRounds.reduce(0) { sum, round in
-            let addition = bytes * round.part * work.additionSecondsPerByte
-            return sum + Double(round.count)
-                * (cluster.seconds(of: round, bytes: bytes) + addition)
-        }
-    }
-
-    /// The rounds of one bucket of weights.
-    package func allgatherSeconds(bytes: Double) -> Double {
-        reductionRounds.reduce(0) {
-            $0 + Double($1.count) * cluster.seconds(of: $1, bytes: bytes)
-        }
-    }
-
     /// Parts of the whole that a rank sends, and that leave a node.
-    private func sent(_ rounds: [ExchangeRound]) -> (byRank: Double, byNode: Double) {
-        rounds.reduce((0, 0)) { sum, round in
-            let part = round.part * Double(round.count)
-            return (sum.0 + part, sum.1 + part * Double(round.crossing))
+    private func sent(_ stages: [ExchangeStage]) -> (byRank: Double, byNode: Double) {
+        stages.reduce((0, 0)) {
+            ($0.0 + $1.part * Double($1.messages), $0.1 + $1.part * Double($1.crossing))
         }
     }
 
-    /// A Double for each chunk of the arena and for each micro-batch, and four for each rank.
-    private func surveyBytes(allMicroBatches: Int) -> Double {
-        let floats =
-            buckets.reduce(0) { $0 + $1.weightBytes } / Double(MemoryLayout<Float>.stride)
-        let doubles = floats / 1024 + Double(allMicroBatches) + 4 * Double(cluster.ranks)
+    /// A Double for each chunk of the arena and for each micro-batch, and two for each rank (`StepFacts`).
+    private func factBytes(allMicroBatches: Int) -> Double {
+        let floats = weightBytes / Double(MemoryLayout<Float>.stride)
+        let doubles =
+            floats / Double(ParameterLayout.granule) + Double(allMicroBatches)
+            + 2 * Double(cluster.ranks)
         return doubles * Double(MemoryLayout<Double>.stride)
     }
 
@@ -160,18 +173,17 @@ package struct ClusterModel: Sendable {
         WorkDivision(microBatches: microBatches, workers: threads).share
     }
 
-    /// What a checkpoint holds training up: rank 0 collects the moments of all ranks, and copies weights and
-    /// moments; a thread of its own writes the file.
+    /// What a checkpoint holds training up: rank 0 collects the moments of all ranks, a piece of each bucket
+    /// after another, and copies weights and moments; a thread of its own writes the file.
     ///
-    /// - Parameters:
-    ///   - arenaBytes: of the weights.
-    ///   - copySecondsPerByte: into memory that is new.
-    package func checkpointSeconds(arenaBytes: Double, copySecondsPerByte: Double) -> Double {
-        let piece = arenaBytes / Double(cluster.ranks)
-        let near = Double(2 * (cluster.ranksPerNode - 1))
-        let far = Double(2 * (cluster.ranks - cluster.ranksPerNode))
+    /// - Parameter copySecondsPerByte: into memory that is new.
+    package func checkpointSeconds(copySecondsPerByte: Double) -> Double {
+        let messages = 2 * weightBucketCount
+        let piece = weightBytes / Double(weightBucketCount * cluster.ranks)
+        let near = Double(messages * (cluster.ranksPerNode - 1))
+        let far = Double(messages * (cluster.ranks - cluster.ranksPerNode))
         return near * cluster.within.seconds(bytes: piece)
             + far * cluster.between.seconds(bytes: piece)
-            + 3 * arenaBytes * copySecondsPerByte
+            + 3 * weightBytes * copySecondsPerByte
     }
 }

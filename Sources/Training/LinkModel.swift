@@ -19,8 +19,8 @@ package struct LinkModel: Equatable, Sendable {
             self.secondsPerByte = secondsPerByte
         }
 
-        func seconds(bytes: Double, sharers: Int = 1) -> Double {
-            latencySeconds + bytes * secondsPerByte * Double(sharers)
+        func seconds(bytes: Double, sharers: Double = 1) -> Double {
+            latencySeconds + bytes * secondsPerByte * sharers
         }
     }
 
@@ -37,12 +37,15 @@ package struct LinkModel: Equatable, Sendable {
 
     /// One line for all messages, or one for each part of `edges`, ascending.
     package let lines: [Line]
+    /// LogGP's g: what each further one of several messages that start at once takes beside its bytes.
+    package let gapSeconds: Double
 
     /// Where middle messages begin, Open MPI's limit over TCP, and long ones. In bytes.
     package static let edges = [1 << 16, 1 << 20]
 
     /// A link whose messages all lie on one line.
-    package init(latencySeconds: Double, secondsPerByte: Double) {
+    package init(latencySeconds: Double, secondsPerByte: Double, gapSeconds: Double) {
+        self.gapSeconds = gapSeconds
         lines = [Line(latencySeconds: latencySeconds, secondsPerByte: secondsPerByte)]
     }
 
@@ -50,7 +53,8 @@ package struct LinkModel: Equatable, Sendable {
     ///
     /// - Parameter samples: of two sizes or more below the first edge, between two, and beyond the last, the
     ///   edges' own included.
-    package init(fitting samples: [Sample]) {
+    package init(fitting samples: [Sample], gapSeconds: Double) {
+        self.gapSeconds = gapSeconds
         lines = zip([0] + Self.edges, Self.edges + [.max]).map { first, last in
             Line(fitting: samples.filter { (first...last).contains($0.bytes) })
         }
@@ -61,7 +65,7 @@ package struct LinkModel: Equatable, Sendable {
     /// - Parameters:
     ///   - bytes: of one message; a part of a byte where sizes are averages.
     ///   - sharers: the messages that go over the link at the same time and divide its bandwidth.
-    package func seconds(bytes: Double, sharers: Int = 1) -> Double {
+    package func seconds(bytes: Double, sharers: Double = 1) -> Double {
         guard bytes > 0 else { return 0 }
         guard lines.count > 1 else { return lines[0].seconds(bytes: bytes, sharers: sharers) }
         // A longer message is never the faster one, wherever two lines meet.
@@ -71,6 +75,12 @@ package struct LinkModel: Equatable, Sendable {
             if bytes < edge { break }
         }
         return slowest
+    }
+
+    /// The part of a message's seconds in which it does not occupy the link.
+    package func latencySeconds(bytes: Double) -> Double {
+        let index = Self.edges.firstIndex { bytes < Double($0) } ?? Self.edges.count
+        return lines[min(index, lines.count - 1)].latencySeconds
     }
 }
 

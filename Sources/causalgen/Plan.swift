@@ -10,16 +10,17 @@ struct Plan: ParsableCommand {
         usage:
             "causalgen plan [PRESET.yaml] [--nodes N,N,...] [--network NAME] [--OPTION VALUE ...]",
         discussion: """
-            A message costs alpha + beta x bytes (LogGP: L + 2o and G). Under mpirun both are measured by \
-            messages between the ranks there are, inside of hosts and between them, and the sum of a vector \
-            over these ranks is predicted and measured side by side. Otherwise they are assumptions:
+            A message costs alpha + beta x bytes, and each further one that starts with it g (LogGP: L + 2o, \
+            G and g). Under mpirun these are measured by messages between the ranks there are, inside of \
+            hosts and between them, and the sum of a vector over these ranks is predicted and measured \
+            side by side. Otherwise they are assumptions:
             \(networks)
 
             What a step computes is measured here, on one core a thread. Buckets of the gradient are \
-            reduced one after another, by recursive halving inside of nodes first, while the last \
-            micro-batch's backward pass goes on (two thirds of its time); the weights' allgather is \
-            exposed. Ranks of a node share its link, and both directions of a link are used at once. What \
-            is left out: ranks that are late, and the core that the transport takes.
+            reduced in pairs of ranks, inside of nodes first, while the last micro-batch's backward pass \
+            goes on (two thirds of its time); the weights' allgather is exposed. Ranks of a node share its \
+            link, and both directions of a link are used at once. What is left out: ranks that are late, \
+            and what the transport itself takes of the processor.
 
             For each number of nodes: a step of the given batch; the memory of a rank; what it sends; how \
             often to save (Young, Daly: nodes fail once in --mtbf-hours); and the smallest batch with \
@@ -30,10 +31,9 @@ struct Plan: ParsableCommand {
             """)
 
     private static let networks = (NetworkPreset.all + [NetworkPreset.sharedMemory]).map {
-        let gigabits = Format.fixed($0.gigabits, 1)
-        return
-            "  \($0.name.padded(14)) \($0.description): \(Format.fixed($0.latencyMicroseconds, 0)) us a "
-            + "message, \(gigabits) Gbit/s each way"
+        let times = [$0.latencyMicroseconds, $0.gapMicroseconds].map { Format.fixed($0, 1) }
+        return "  \($0.name) (\($0.description)): alpha \(times[0]) us, g \(times[1]) us,\n"
+            + "    \(Format.fixed($0.gigabits, 1)) Gbit/s each way"
     }.joined(separator: "\n")
 
     @Option(help: ArgumentHelp("Numbers of nodes; default 1,2,4,...,64.", valueName: "n,n,..."))
@@ -52,7 +52,8 @@ struct Plan: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "alpha of a network of your own, in microseconds.", valueName: "x"))
+            "alpha of a network of your own, in microseconds; g is taken to be a fifth of it.",
+            valueName: "x"))
     var latencyUs: Double?
 
     @Option(
@@ -75,14 +76,6 @@ struct Plan: ParsableCommand {
         help: ArgumentHelp(
             "The model's vocabulary; default that of --data, or 65.", valueName: "n"))
     var vocabularySize: Int?
-
-    @Option(
-        help: ArgumentHelp("The most gradient bytes that are reduced at once.", valueName: "n"))
-    var bucketBytes = 4 << 20
-
-    @Flag(
-        inversion: .prefixedNo, help: "Whether the exchange begins before the backward pass ends.")
-    var overlap = true
 
     @OptionGroup var report: ReportOptions
 
@@ -123,7 +116,6 @@ struct Plan: ParsableCommand {
         }
         for (name, value, range) in [
             ("--ranks-per-node", ranksPerNode, 1...4096),
-            ("--bucket-bytes", bucketBytes, 1024...(1 << 40)),
             ("--vocabulary-size", vocabularySize, 2...65536),
         ] {
             guard let value else { continue }
@@ -146,7 +138,8 @@ struct Plan: ParsableCommand {
             return (preset.link, "--network \(preset.name), \(preset.description)")
         }
         guard let latencyUs, let bandwidthGbit else { return nil }
-        let link = LinkModel(latencyMicroseconds: latencyUs, gigabits: bandwidthGbit)
+        let link = LinkModel(
+            latencyMicroseconds: latencyUs, gapMicroseconds: latencyUs / 5, gigabits: bandwidthGbit)
         return (link, "--latency-us, --bandwidth-gbit")
     }
 
@@ -156,7 +149,6 @@ struct Plan: ParsableCommand {
             PlanOptions(
                 nodes: nodeCounts, ranksPerNode: ranksPerNode, network: chosenNetwork,
                 microBatchMilliseconds: microBatchMs, vocabulary: vocabularySize,
-                bucketBytes: bucketBytes, overlaps: overlap, hoursBetweenFailures: mtbfHours,
-                json: report.json))
+                hoursBetweenFailures: mtbfHours, json: report.json))
     }
 }

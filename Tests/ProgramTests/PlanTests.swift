@@ -62,7 +62,7 @@ import Testing
             "4 ranks x 1 thread",
         ] { #expect(result.output.contains(text), "\(text) in \(result.output)") }
         let help = try Program.run(["plan", "--help"])
-        #expect(help.output.contains("10 Gbit/s Ethernet, TCP: 25 us"))
+        #expect(help.output.contains("(10 Gbit/s Ethernet, TCP): alpha 25.0 us"))
     }
 
     @Test func theDataTellsTheVocabularyAndAPresetTheModel() throws {
@@ -122,9 +122,9 @@ import Testing
         (["--mtbf-hours", "-1"], "--mtbf-hours"),
         (["--micro-batch-ms", "nan"], "--micro-batch-ms is nan"),
         (["--ranks-per-node", "0"], "--ranks-per-node is 0"),
-        (["--bucket-bytes", "1"], "--bucket-bytes is 1"),
+        (["--bucket-bytes", "1"], "--bucket-bytes is '1'"),
         (["--vocabulary-size", "1"], "--vocabulary-size is 1"),
-        (["--network", "10gbit", "--nodes", "9999999999"], "more ranks than the 1048576"),
+        (["--network", "10gbit", "--nodes", "9999999999"], "more ranks than the 262144"),
         (["--n-lyer", "2"], "did you mean --n-layer?"),
     ])
     func badWordsAreRefused(words: [String], message: String) throws {

@@ -1,10 +1,11 @@
+import Collectives
 import Model
 import Testing
 import Training
 
 @Suite struct ClusterModelTests {
-    static let slow = LinkModel(latencySeconds: 25e-6, secondsPerByte: 1e-9)
-    static let fast = LinkModel(latencySeconds: 1e-6, secondsPerByte: 0.2e-9)
+    static let slow = LinkModel(latencySeconds: 25e-6, secondsPerByte: 1e-9, gapSeconds: 5e-6)
+    static let fast = LinkModel(latencySeconds: 1e-6, secondsPerByte: 0.2e-9, gapSeconds: 0)
     static let work = StepWork(
         microBatchSeconds: 0.030, updateSeconds: 0.002, packingSeconds: 0.001,
         additionSecondsPerByte: 0.25e-9)
@@ -21,9 +22,9 @@ import Training
 
     static func model(
         _ cluster: Cluster, _ work: StepWork = work, _ buckets: [GradientBucket] = buckets,
-        overlaps: Bool = true
+        overlap: ExchangeOverlap = .computingThread
     ) -> ClusterModel {
-        ClusterModel(cluster: cluster, work: work, buckets: buckets, overlaps: overlaps)
+        ClusterModel(cluster: cluster, work: work, buckets: buckets, overlap: overlap)
     }
 
     @Test func aSoleRankLosesNothing() {
@@ -38,65 +39,68 @@ import Training
             let cluster = Self.cluster(nodes, ranksPerNode)
             let ranks = Double(cluster.ranks)
             let step = Self.model(cluster).step(microBatches: 1, allMicroBatches: 512)
-            let survey = 8 * (8e6 / 4 / 1024 + 512 + 4 * ranks)
-            let expected = (ranks - 1) / ranks * (2 * 8e6 + survey)
+            let facts = 8 * (8e6 / 4 / 1024 + 512 + 2 * ranks)
+            let expected = (ranks - 1) / ranks * (2 * 8e6 + facts)
             #expect(abs(step.bytesOfRank - expected) < 1e-3, "\(nodes) x \(ranksPerNode)")
         }
     }
 
-    /// The rounds against messages that are followed one by one.
-    @Test(arguments: [1, 2, 3, 4, 6, 8]) func messagesLeaveNodesAsTheRoundsSay(ranksPerNode: Int) {
+    /// The stages against the schedules that ranks have.
+    @Test(arguments: [1, 2, 3, 4, 6, 8]) func stagesAreThoseOfTheSchedules(ranksPerNode: Int) {
         for nodes in 1...13 {
             let cluster = Self.cluster(nodes, ranksPerNode)
             let ranks = cluster.ranks
-            let group = ranks & -ranks
-            var partners = (0..<group.trailingZeroBitCount).map { bit in
-                (0..<ranks).map { $0 ^ (1 << bit) }
+            let range = 0..<ranks * 4 * ReductionSchedule.granule
+            let schedules = (0..<ranks).map {
+                ReductionSchedule(range, rank: $0, ranks: ranks, activeRanks: ranks)
             }
-            partners += (1..<max(1, ranks / group)).map { shift in
-                (0..<ranks).map { ($0 + shift * group) % ranks }
+            let stages = cluster.reductionStages
+            #expect(schedules.allSatisfy { $0.stages.count == stages.count })
+            for (index, stage) in stages.enumerated() {
+                let partners = schedules.enumerated().map { rank, schedule in
+                    schedule.stages[index].members.filter { $0 != rank }
+                }
+                Self.expect(stage, partners, cluster)
+                let sizes = Set(schedules.map { $0.stages[index].piece.count })
+                #expect(sizes == [Int((stage.part * Double(range.count)).rounded())])
             }
-            #expect(
-                Self.crossings(cluster.reductionRounds)
-                    == partners.map { Self.crossing($0, cluster) })
-            let shifts = (0..<10).filter { 1 << $0 < ranks }.map { bit in
-                (0..<ranks).map { ($0 + (1 << bit)) % ranks }
+            for (bit, stage) in cluster.gatherStages.enumerated() {
+                Self.expect(stage, (0..<ranks).map { [($0 + (1 << bit)) % ranks] }, cluster)
             }
-            #expect(
-                Self.crossings(cluster.gatherRounds) == shifts.map { Self.crossing($0, cluster) })
         }
     }
 
-    /// The most messages that leave a node, and whether any stays, of each round.
-    static func crossings(_ rounds: [ExchangeRound]) -> [[Int]] {
-        rounds.flatMap { round in
-            Array(repeating: [round.crossing, round.staysInside ? 1 : 0], count: round.count)
-        }
-    }
-
-    static func crossing(_ partners: [Int], _ cluster: Cluster) -> [Int] {
+    /// - Parameter partners: to whom each rank sends in the stage.
+    static func expect(_ stage: ExchangeStage, _ partners: [[Int]], _ cluster: Cluster) {
+        let size = cluster.ranksPerNode
         let leaving = (0..<cluster.nodes).map { node in
-            (node * cluster.ranksPerNode..<(node + 1) * cluster.ranksPerNode).reduce(0) {
-                $0 + (partners[$1] / cluster.ranksPerNode == node ? 0 : 1)
+            (node * size..<(node + 1) * size).reduce(0) { count, rank in
+                count + partners[rank].count { $0 / size != node }
             }
         }
-        return [leaving.max()!, leaving.min()! < cluster.ranksPerNode ? 1 : 0]
+        let all = partners[0].count
+        #expect(partners.allSatisfy { $0.count == stage.messages })
+        #expect(stage.crossing == leaving.max()!)
+        #expect((stage.staying > 0) == (leaving.min()! < all * size))
+        #expect(
+            all == 1 || abs(stage.staying - Double(all) + Double(leaving[0]) / Double(size)) < 1e-9)
     }
 
-    /// Halving at distances 1 and 2 stays on nodes of four; what is left of the vector, a quarter a rank,
+    /// Pairs at distances 1 and 2 stay on nodes of four; what is left of the vector, a quarter a rank,
     /// leaves them.
     @Test func neighboursExchangeFirst() {
-        let rounds = Self.cluster(8, 4).reductionRounds
-        #expect(rounds.map(\.part) == [0.5, 0.25, 0.125, 0.0625, 0.03125])
-        #expect(rounds.map(\.crossing) == [0, 0, 4, 4, 4])
-        let sent = rounds.reduce(0) { $0 + $1.part * Double($1.crossing) }
+        let stages = Self.cluster(8, 4).reductionStages
+        #expect(stages.map(\.part) == [0.5, 0.25, 0.125, 0.0625, 0.03125])
+        #expect(stages.map(\.crossing) == [0, 0, 4, 4, 4])
+        let sent = stages.reduce(0) { $0 + $1.part * Double($1.crossing) }
         #expect(sent == 1 - 4.0 / 32)
     }
 
     @Test func moreBandwidthIsNeverSlower() {
         for nodes in [2, 3, 4, 5, 12, 64, 100] {
             let steps = [0.1, 1, 2, 9.4, 23.5, 96, 400].map { gigabits in
-                let link = LinkModel(latencyMicroseconds: 10, gigabits: gigabits)
+                let link = LinkModel(
+                    latencyMicroseconds: 10, gapMicroseconds: 2, gigabits: gigabits)
                 return Self.model(Self.cluster(nodes, 2, between: link))
                     .step(microBatches: 1, allMicroBatches: 64).stepSeconds
             }
@@ -110,50 +114,107 @@ import Training
             for microBatchSeconds in [1e-4, 1e-3, 1e-2, 1] {
                 var work = Self.work
                 work.microBatchSeconds = microBatchSeconds
-                let steps = [true, false].map {
-                    Self.model(Self.cluster(nodes), work, overlaps: $0)
+                let steps = [ExchangeOverlap.ownThread, .computingThread, .none].map {
+                    Self.model(Self.cluster(nodes), work, overlap: $0)
                         .step(microBatches: 2, allMicroBatches: 2 * nodes)
                 }
-                let hidden = steps[1].stepSeconds - steps[0].stepSeconds
-                #expect(hidden >= 0)
+                let exposed = steps.map(\.exposedSeconds)
+                #expect(exposed[0] <= exposed[1] && exposed[1] <= exposed[2] + 1e-12)
+                #expect(nodes == 1 || exposed[0] < exposed[2])
+                let hidden = exposed[2] - exposed[0]
                 #expect(hidden <= microBatchSeconds * 2 / 3 + 1e-12)
-                #expect(hidden <= steps[1].reduceScatterSeconds + 1e-12)
-                #expect(nodes == 1 || hidden > 0)
+                #expect(hidden <= steps[2].reduceScatterSeconds + 1e-12)
                 let exchange =
-                    steps[1].reduceScatterSeconds + steps[1].surveySeconds
-                    + steps[1].allgatherSeconds
-                #expect(abs(steps[1].exposedSeconds - exchange) < 1e-12)
+                    steps[2].reduceScatterSeconds + steps[2].factsSeconds
+                    + steps[2].allgatherSeconds
+                #expect(abs(exposed[2] - exchange) < 1e-12)
             }
         }
     }
 
-    /// Two ranks, one round a bucket: half of it over the link, and then added. Buckets are ready after 20
-    /// and 30 ms of 30; the first takes 12.5 ms and so does the second, which waits for the first.
-    @Test func bucketsWaitForEachOtherAndForTheBackwardPass() {
-        let link = LinkModel(latencySeconds: 0.0005, secondsPerByte: 1e-9)
+    /// Two ranks, one stage a bucket: half of it over the link, and then added. Buckets of 20 MB are ready 10
+    /// and 20 ms after the backward pass begins, and take 10 ms of the link, 0.5 ms to arrive, and 2 ms to be
+    /// added: the first from 10 to 22.5, the second's link from 20 on, to 32.5.
+    @Test func bucketsShareTheLinkAndTheThreadThatAdds() {
+        let link = LinkModel(latencySeconds: 0.0005, secondsPerByte: 1e-9, gapSeconds: 0)
         var work = Self.work
         work.additionSecondsPerByte = 0.2e-9
-        let buckets = [0.5, 1].map {
-            GradientBucket(gradientBytes: 20e6, weightBytes: 0, readyFraction: $0)
+        func exposed(_ ready: [Double], _ overlap: ExchangeOverlap) -> Double {
+            let buckets = ready.map {
+                GradientBucket(gradientBytes: 20e6, weightBytes: 0, readyFraction: $0 / 0.020)
+            }
+            let model = Self.model(Self.cluster(2, between: link), work, buckets, overlap: overlap)
+            let step = model.step(microBatches: 1, allMicroBatches: 2)
+            return step.exposedSeconds - step.factsSeconds
         }
-        let step = Self.model(Self.cluster(2, between: link), work, buckets)
-            .step(microBatches: 1, allMicroBatches: 2)
-        #expect(abs(step.reduceScatterSeconds - 0.025) < 1e-12)
-        let last = 0.020 + 0.0125 + 0.0125
-        #expect(abs(step.exposedSeconds - step.surveySeconds - (last - 0.030)) < 1e-12)
+        #expect(abs(exposed([0.010, 0.020], .ownThread) - 0.0125) < 1e-12)
+        // The second waits for the link until 15, has arrived at 25.5, and is added at 27.5; the first, done
+        // at 17.5, was added by who computes.
+        #expect(abs(exposed([0.005, 0.010], .ownThread) - 0.0075) < 1e-12)
+        #expect(abs(exposed([0.005, 0.010], .computingThread) - 0.0095) < 1e-12)
+        // Nothing hides: both at once, one behind the other on the link.
+        #expect(abs(exposed([0.005, 0.010], .none) - 0.0225) < 1e-12)
     }
 
-    /// A power of two takes log2(p) messages, any other number more; the bytes are nearly the same.
-    @Test func powersOfTwoTakeTheFewestMessages() {
-        let latency = LinkModel(latencySeconds: 1e-3, secondsPerByte: 0)
-        let seconds = { (nodes: Int) in
-            Self.model(Self.cluster(nodes, between: latency)).allgatherSeconds(bytes: 1e6)
+    /// Two ranks of one node: fetching a bucket takes 2 ms and adding it 2 ms, one after another, whoever is
+    /// ready; a computing thread is held up by all of it.
+    @Test func insideOfANodeTheProcessorMovesTheBytes() {
+        let node = Cluster(
+            nodes: 1, ranksPerNode: 2,
+            within: LinkModel(latencySeconds: 0, secondsPerByte: 0.2e-9, gapSeconds: 0),
+            between: Self.slow)
+        var work = Self.work
+        work.additionSecondsPerByte = 0.2e-9
+        let buckets = [0.1, 0.2].map {
+            GradientBucket(gradientBytes: 20e6, weightBytes: 0, readyFraction: $0)
         }
-        for (nodes, messages) in [
-            (2, 1), (3, 2), (4, 2), (6, 3), (7, 6), (63, 62), (64, 6), (96, 7),
+        let exposed = [ExchangeOverlap.ownThread, .computingThread, .none].map {
+            let step = Self.model(node, work, buckets, overlap: $0)
+                .step(microBatches: 1, allMicroBatches: 2)
+            return step.exposedSeconds - step.factsSeconds
+        }
+        for (seconds, expected) in zip(exposed, [0, 0.008, 0.008]) {
+            #expect(abs(seconds - expected) < 1e-12)
+        }
+    }
+
+    /// Of several messages that start at once the first pays alpha, the others the gap; all of them occupy
+    /// the link, and all that is received is added before the next stage.
+    @Test func messagesOfAStageStartAtOnce() {
+        let link = LinkModel(latencySeconds: 1e-3, secondsPerByte: 1e-9, gapSeconds: 1e-4)
+        for (nodes, seconds) in [
+            (2, 1e-3), (4, 2e-3), (64, 6e-3), (3, 1e-3 + 1e-4), (6, 2e-3 + 1e-4),
+            (7, 1e-3 + 5e-4), (96, 6e-3 + 1e-4),
         ] {
-            #expect(abs(seconds(nodes) - Double(messages) * 1e-3) < 1e-12, "\(nodes)")
+            let bucket = GradientBucket(gradientBytes: 96e6, weightBytes: 96e6, readyFraction: 1)
+            let step = Self.model(Self.cluster(nodes, between: link), Self.work, [bucket])
+                .step(microBatches: 1, allMicroBatches: 1)
+            let bytes = 96e6 * Double(nodes - 1) / Double(nodes)
+            #expect(abs(step.allgatherSeconds - seconds - bytes * 1e-9) < 1e-12, "\(nodes)")
+            #expect(abs(step.reduceScatterSeconds - seconds - bytes * 1.25e-9) < 1e-12, "\(nodes)")
         }
+    }
+
+    /// However many buckets: what goes over a link takes its time.
+    @Test func noBucketsAreFasterThanTheirBytes() {
+        for (nodes, ranksPerNode) in [(2, 1), (7, 1), (12, 2), (64, 1), (64, 4)] {
+            let step = Self.model(Self.cluster(nodes, ranksPerNode))
+                .step(microBatches: 1, allMicroBatches: 1)
+            let sent = Self.cluster(nodes, ranksPerNode).reductionStages.reduce(0) {
+                $0 + $1.part * Double($1.crossing)
+            }
+            #expect(step.allgatherSeconds >= 8e6 * sent * 1e-9 - 1e-12)
+            #expect(step.reduceScatterSeconds >= step.allgatherSeconds)
+        }
+    }
+
+    /// Of three ranks each tells one other, and then another, a third of the Doubles.
+    @Test func factsAreToldInStages() {
+        let link = LinkModel(latencySeconds: 1e-3, secondsPerByte: 1e-9, gapSeconds: 1e-4)
+        let step = Self.model(Self.cluster(3, between: link))
+            .step(microBatches: 1, allMicroBatches: 300_000)
+        let bytes = 8 * (8e6 / 4 / 1024 + 300_000 + 6.0)
+        #expect(abs(step.factsSeconds - 2e-3 - bytes * 2 / 3 * 1e-9) < 1e-12)
     }
 
     @Test func theHidingBatchIsTheSmallest() throws {
@@ -178,20 +239,21 @@ import Training
 
     // MARK: Buckets of a model
 
-    @Test(arguments: [1024, 1 << 18, 4 << 20, 1 << 40]) func bucketsAreTheArenas(bucketBytes: Int) {
+    @Test(arguments: [4096, 1 << 18, 4 << 20, 1 << 40]) func bucketsAreTheArenas(
+        bucketBytes: Int
+    ) {
         var model = ModelConfiguration()
         (model.layers, model.vocabulary, model.bias) = (5, 1000, true)
         let layout = ParameterLayout(model)
         let buckets = GradientBucket.all(model, bucketBytes: bucketBytes)
-        let gradient = buckets.reduce(0) { $0 + $1.gradientBytes }
-        let weights = buckets.reduce(0) { $0 + $1.weightBytes }
-        #expect(abs(gradient - Double(4 * layout.gradientCount)) < 1e-3)
-        #expect(abs(weights - Double(4 * layout.arenaCount)) < 1e-3)
-        #expect(buckets.allSatisfy { $0.gradientBytes <= Double(bucketBytes) + 1e-3 })
+        #expect(buckets.reduce(0) { $0 + $1.gradientBytes } == Double(4 * layout.gradientCount))
+        #expect(buckets.reduce(0) { $0 + $1.weightBytes } == Double(4 * layout.arenaCount))
         let ready = buckets.map(\.readyFraction)
         #expect(ready == ready.sorted() && ready.last == 1)
-        #expect(
-            bucketBytes > 1 << 30 ? buckets.count == 1 : bucketBytes > 1 << 20 || ready[0] < 0.5)
+        // The head's products, and then a block's.
+        let (head, block) = (128_000.0, 9 * 128 * 128.0)
+        #expect(abs(ready[0] - head / (head + 5 * block)) < 1e-12)
+        #expect(ready.contains { abs($0 - (head + block) / (head + 5 * block)) < 1e-12 })
     }
 
     // MARK: Checkpoints
@@ -209,8 +271,9 @@ import Training
     /// Rank 0 hears of two moments from each other rank, and copies three arenas.
     @Test func aCheckpointCollectsTheMomentsFirst() {
         let seconds = Self.model(Self.cluster(2, 2)).checkpointSeconds(
-            arenaBytes: 4e6, copySecondsPerByte: 1e-9)
-        let expected = 2 * (1e-6 + 0.2e-3) + 4 * (25e-6 + 1e-3) + 12e-3
+            copySecondsPerByte: 1e-9)
+        // Pieces of four buckets of 2 MB.
+        let expected = 8 * (1e-6 + 0.1e-3) + 16 * (25e-6 + 0.5e-3) + 24e-3
         #expect(abs(seconds - expected) < 1e-12)
     }
 }

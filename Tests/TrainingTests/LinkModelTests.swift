@@ -11,7 +11,7 @@ import Training
 
     @Test(arguments: [(25e-6, 0.85e-9), (1e-6, 0.1e-9), (3e-3, 80e-9)])
     func fitsFindAlphaAndBeta(alpha: Double, beta: Double) {
-        let link = LinkModel(fitting: Self.samples { alpha + beta * Double($0) })
+        let link = LinkModel(fitting: Self.samples { alpha + beta * Double($0) }, gapSeconds: 0)
         #expect(link.lines.count == 3)
         for line in link.lines {
             #expect(abs(line.latencySeconds / alpha - 1) < 1e-6)
@@ -26,7 +26,8 @@ import Training
                 * (Double(bytes) - Double(max(0, bytes - (1 << 20))) / 2)
         }
         let link = LinkModel(
-            fitting: Self.samples(time) + [LinkModel.Sample(bytes: 65_535, seconds: 75.535e-6)])
+            fitting: Self.samples(time) + [LinkModel.Sample(bytes: 65_535, seconds: 75.535e-6)],
+            gapSeconds: 0)
         #expect(abs(link.lines[1].latencySeconds - 100e-6) < 1e-9)
         #expect(abs(link.lines[2].secondsPerByte - 0.5e-9) < 1e-12)
         for bytes in Self.sizes where bytes > 65_536 {
@@ -42,7 +43,7 @@ import Training
                 1 + sign * (bytes.trailingZeroBitCount % 2 == 0 ? 0.1 : -0.1)
             }
             let link = LinkModel(
-                fitting: Self.samples { noise($0) * (20e-6 + 1e-9 * Double($0)) })
+                fitting: Self.samples { noise($0) * (20e-6 + 1e-9 * Double($0)) }, gapSeconds: 0)
             for bytes in Self.sizes {
                 let exact = 20e-6 + 1e-9 * Double(bytes)
                 #expect(abs(link.seconds(bytes: Double(bytes)) / exact - 1) < 0.2, "\(bytes)")
@@ -72,9 +73,13 @@ import Training
 
     @Test func noMessageTakesLessThanAShorterOne() {
         let links = [
-            LinkModel(fitting: Self.samples { 1e-6 + 1e-9 * Double($0) / ($0 >= 65_536 ? 5 : 1) }),
-            LinkModel(fitting: Self.samples { 50e-6 - 1e-6 * Double(min($0, 8192)) / 8192 }),
-            LinkModel(fitting: Self.samples { 1e-12 * Double($0) * Double($0) }),
+            LinkModel(
+                fitting: Self.samples { 1e-6 + 1e-9 * Double($0) / ($0 >= 65_536 ? 5 : 1) },
+                gapSeconds: 0),
+            LinkModel(
+                fitting: Self.samples { 50e-6 - 1e-6 * Double(min($0, 8192)) / 8192 }, gapSeconds: 0
+            ),
+            LinkModel(fitting: Self.samples { 1e-12 * Double($0) * Double($0) }, gapSeconds: 0),
         ]
         for link in links {
             let times = (0...26).map { link.seconds(bytes: Double(1 << $0)) }
@@ -85,7 +90,7 @@ import Training
     }
 
     @Test func sharersDivideTheBandwidthAlone() {
-        let link = LinkModel(latencyMicroseconds: 20, gigabits: 8)
+        let link = LinkModel(latencyMicroseconds: 20, gapMicroseconds: 4, gigabits: 8)
         #expect(abs(link.seconds(bytes: 1e6, sharers: 4) - (20e-6 + 4e-3)) < 1e-12)
     }
 }
