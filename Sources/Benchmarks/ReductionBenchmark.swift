@@ -5,9 +5,11 @@ import Kernels
 import TokenData
 import Training
 
-/// The sum of a vector over the ranks: along the canonical tree, and by MPI's own allreduce, in turns.
+/// The sum of a vector over the ranks: along the canonical tree, and by MPI's own allreduce, blocking and not,
+/// in turns.
 ///
 /// Columns are those of nccl-tests: algbw is bytes/time, busbw that times 2(p-1)/p, what the links carry.
+/// sent/bound is what a rank hands to MPI over 2(p-1)/p of the bytes, less than which no rank can send.
 /// The canonical sum is verified against the tree, bit for bit; MPI's within the rounding of its order.
 struct ReductionBenchmark {
     let communicator: any Communicator
@@ -27,7 +29,7 @@ struct ReductionBenchmark {
     private func row(
         _ bytes: Int, _ plan: RepetitionPlan
     ) throws(Failure) -> [(key: String, value: Field)] {
-        let (canonical, mpi) = try seconds(bytes, plan)
+        let times = try seconds(bytes, plan)
         let ranks = Double(communicator.size)
         let size = Double(bytes)
         func rates(_ name: String, _ times: [Double]) -> [(key: String, value: Field)] {
@@ -41,14 +43,28 @@ struct ReductionBenchmark {
         return [
             ("bytes", .number(size, 0)),
             ("floats", .number(size / Double(MemoryLayout<Float>.stride), 0)),
-        ] + rates("canonical", canonical) + rates("mpi", mpi)
+        ] + rates("canonical", times.canonical)
+            + [("sent/bound", .number(times.sentBytes / (size * 2 * (ranks - 1) / ranks), 3))]
+            + rates("mpi", times.mpi)
             + [
-                (
-                    "mpi/canonical",
-                    .number(
-                        mpi[mpi.count / 2] / canonical[canonical.count / 2], 2)
-                )
+                ("mpi/canonical", .number(Times.ratio(times.mpi, times.canonical), 2)),
+                ("impi/canonical", .number(Times.ratio(times.nonBlockingMPI, times.canonical), 2)),
             ]
+    }
+
+    /// What sums of one size took.
+    struct Times {
+        /// Seconds, ascending: of the canonical sum, of MPI_Allreduce, of MPI_Iallreduce.
+        var canonical: [Double] = []
+        var mpi: [Double] = []
+        var nonBlockingMPI: [Double] = []
+        /// What this rank handed to the transport for a canonical sum.
+        var sentBytes = 0.0
+
+        /// Of medians.
+        static func ratio(_ times: [Double], _ others: [Double]) -> Double {
+            times[times.count / 2] / others[others.count / 2]
+        }
     }
 
     /// The seconds of the sums of a vector, ascending, on every rank; each sum is verified.
@@ -57,7 +73,7 @@ struct ReductionBenchmark {
     /// - Throws: exit code 70 where a sum is wrong, 71 where a rank is lost.
     func seconds(
         _ bytes: Int, _ plan: RepetitionPlan
-    ) throws(Failure) -> (canonical: [Double], mpi: [Double]) {
+    ) throws(Failure) -> Times {
         let count = bytes / MemoryLayout<Float>.stride
         precondition(count % vectorWidth == 0, "whole vectors are added")
         let vector = Operand(count: count)
@@ -66,19 +82,33 @@ struct ReductionBenchmark {
             over: communicator, values: vector.floats, count: count,
             bucketCount: Self.bucketBytes / MemoryLayout<Float>.stride,
             activeRanks: communicator.size)
-        var times: (canonical: [Double], mpi: [Double]) = ([], [])
+        var times = Times()
         for repetition in 0..<plan.warmUp + plan.repetitions {
             fill(values)
-            let canonical = try time { () throws(Failure) in try sum.sum() }
+            let canonical = try time { () throws(Failure) in
+                let before = communicator.sentBytes
+                try sum.sum()
+                times.sentBytes = Double(communicator.sentBytes - before)
+            }
             try verify(values, tolerance: 0)
-            fill(values)
-            let mpi = try time { () throws(Failure) in try communicator.allreduce(values) }
-            try verify(values, tolerance: 1e-5)
+            var mpi: [Double] = []
+            for blocking in [true, false] {
+                fill(values)
+                mpi.append(
+                    try time { () throws(Failure) in
+                        try communicator.allreduce(values, blocking: blocking)
+                    })
+                try verify(values, tolerance: 1e-5)
+            }
             guard repetition >= plan.warmUp else { continue }
             times.canonical.append(canonical)
-            times.mpi.append(mpi)
+            times.mpi.append(mpi[0])
+            times.nonBlockingMPI.append(mpi[1])
         }
-        return (times.canonical.sorted(), times.mpi.sorted())
+        times.canonical.sort()
+        times.mpi.sort()
+        times.nonBlockingMPI.sort()
+        return times
     }
 
     /// The slowest rank's seconds.

@@ -43,7 +43,9 @@ package protocol Communicator: AnyObject, Sendable {
 
     /// Replaces every rank's vector by the sum over the ranks, in an order that is the transport's own: other
     /// numbers of ranks have other bits. For comparison with `CanonicalSum`.
-    func allreduce(_ values: UnsafeMutableBufferPointer<Float>) throws(Failure)
+    ///
+    /// - Parameter blocking: whether the library's blocking call is used, which may take another algorithm.
+    func allreduce(_ values: UnsafeMutableBufferPointer<Float>, blocking: Bool) throws(Failure)
 
     /// The transport's own leave-taking, after the last message.
     func leave() throws(Failure)

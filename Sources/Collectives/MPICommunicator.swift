@@ -145,14 +145,25 @@ package final class MPICommunicator: Communicator, @unchecked Sendable {
         return received == MPI_SUCCESS ? (notice, Int(status.MPI_SOURCE)) : nil
     }
 
-    /// MPI_Allreduce, blocking and in place.
-    package func allreduce(_ values: UnsafeMutableBufferPointer<Float>) throws(Failure) {
+    /// MPI_Allreduce or MPI_Iallreduce, in place.
+    package func allreduce(
+        _ values: UnsafeMutableBufferPointer<Float>, blocking: Bool
+    ) throws(Failure) {
         let most = messageBytes / MemoryLayout<Float>.stride
         for offset in stride(from: 0, to: values.count, by: most) {
-            let code = MPI_Allreduce(
-                causalgen_mpi_in_place(), values.baseAddress! + offset,
-                Int32(min(most, values.count - offset)), causalgen_mpi_float(),
-                causalgen_mpi_sum(), communicator)
+            let (start, count) = (values.baseAddress! + offset, min(most, values.count - offset))
+            var code: Int32
+            if blocking {
+                code = MPI_Allreduce(
+                    causalgen_mpi_in_place(), start, Int32(count), causalgen_mpi_float(),
+                    causalgen_mpi_sum(), communicator)
+            } else {
+                var request: MPI_Request?
+                code = MPI_Iallreduce(
+                    causalgen_mpi_in_place(), start, Int32(count), causalgen_mpi_float(),
+                    causalgen_mpi_sum(), communicator, &request)
+                if code == MPI_SUCCESS { code = MPI_Wait(&request, causalgen_mpi_status_ignore()) }
+            }
             guard code != MPI_SUCCESS else { continue }
             try Self.check(code, "add up the gradients of all ranks", .peerLost)
         }

@@ -194,7 +194,9 @@ private final class SimulatedCommunicator: Communicator, @unchecked Sendable {
     func nextNotice() -> (notice: Notice, source: Int)? { ranks.mailboxes[rank].takeNotice() }
 
     /// Rank 0 adds up, ranks ascending, and passes the sum on.
-    func allreduce(_ values: UnsafeMutableBufferPointer<Float>) throws(Failure) {
+    func allreduce(
+        _ values: UnsafeMutableBufferPointer<Float>, blocking: Bool
+    ) throws(Failure) {
         let bytes = UnsafeMutableRawBufferPointer(values)
         if rank == 0 {
             let other = UnsafeMutableBufferPointer<Float>.allocate(capacity: values.count)

@@ -31,7 +31,7 @@ package final class SoleCommunicator: Communicator {
 
     package func nextNotice() -> (notice: Notice, source: Int)? { nil }
 
-    package func allreduce(_ values: UnsafeMutableBufferPointer<Float>) {}
+    package func allreduce(_ values: UnsafeMutableBufferPointer<Float>, blocking: Bool) {}
 
     package func leave() {}
 

@@ -253,7 +253,8 @@ final class GradientExchange: @unchecked Sendable {
         let count = plan.buckets.reduce(0) { $0 + $1.range.count }
         if threadSums.isEmpty { gradient.update(repeating: 0, count: count) }
         try communicator.watch.limit("MPI_Allreduce") { () throws(Failure) in
-            try communicator.allreduce(UnsafeMutableBufferPointer(start: gradient, count: count))
+            try communicator.allreduce(
+                UnsafeMutableBufferPointer(start: gradient, count: count), blocking: true)
         }
         startedCount = plan.buckets.count
     }

@@ -36,7 +36,7 @@ final class RecordingRank: Communicator, @unchecked Sendable {
 
     func nextNotice() -> (notice: Notice, source: Int)? { nil }
 
-    func allreduce(_ values: UnsafeMutableBufferPointer<Float>) {}
+    func allreduce(_ values: UnsafeMutableBufferPointer<Float>, blocking: Bool) {}
 
     func leave() {}
 
