@@ -30,8 +30,9 @@ package final class Watch: @unchecked Sendable {
     /// The step that is computed, from 1; 0 before the first.
     package var step = 0
     package var phase = Phase.start
-    /// The longest step so far, in seconds.
+    /// The longest step so far, in seconds, but for one that was long alone, as while the job was suspended.
     package var longestStepSeconds = 0.0
+    private var lastStepSeconds = 0.0
     /// The bucket that is waited for, where the phase has buckets.
     package var bucket: Int?
     /// Who holds up all, where another rank has found out while this one waited for something else.
@@ -47,6 +48,12 @@ package final class Watch: @unchecked Sendable {
         guard let limitSeconds, !Mutation.waitForEver.isActive else { return nil }
         let usual = max(limitSeconds, Self.slowness * longestStepSeconds)
         return usual * max(phase.patience, longestStepSeconds > 0 ? 1 : Phase.start.patience)
+    }
+
+    /// To be called after every step.
+    package func noteStep(seconds: Double) {
+        longestStepSeconds = max(longestStepSeconds, min(seconds, lastStepSeconds))
+        lastStepSeconds = seconds
     }
 
     /// How much longer than the longest before it a step may take, without a rank hanging.

@@ -186,8 +186,7 @@ package final class Trainer: @unchecked Sendable {
         completedSteps += 1
         workers.all[0].note(.step, completedSteps, since: start)
         report.seconds = monotonicSeconds() - start
-        let watch = communicator.watch
-        watch.longestStepSeconds = max(watch.longestStepSeconds, report.seconds)
+        communicator.watch.noteStep(seconds: report.seconds)
         return report
     }
 

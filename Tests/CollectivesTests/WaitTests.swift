@@ -14,6 +14,7 @@ import Testing
         let done = Atomic<Int>(0)
         try SimulatedRanks(size: size).run { (communicator) throws(Failure) in
             communicator.watch.limitSeconds = 0.3
+            communicator.watch.longestStepSeconds = 0.01
             (communicator.watch.step, communicator.watch.phase) = (7, .norm)
             do throws(Failure) {
                 try body(communicator)
