@@ -22,6 +22,8 @@ package enum Mutation: String, Sendable {
     case shortBuffer = "short-buffer"
     /// What ranks have of a bucket is added one after another, not along the tree.
     case addInSequence = "add-in-sequence"
+    /// Nobody who holds up the others is named.
+    case nameNobody = "name-nobody"
     /// What a rank waits for has no limit.
     case waitForEver = "wait-for-ever"
 

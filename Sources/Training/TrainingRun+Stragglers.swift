@@ -9,7 +9,7 @@ extension TrainingRun {
     ///
     /// - Throws: exit code 71 where a rank is lost.
     func watchStragglers() throws(Failure) {
-        guard communicator.size > 1 else { return }
+        guard communicator.size > 1, !Mutation.nameNobody.isActive else { return }
         let step = trainer.completedSteps
         for finding in stragglers.observe(step: step, trainer.samples) {
             console.warn("step \(step): \(stragglers.message(finding))")
