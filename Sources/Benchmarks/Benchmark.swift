@@ -88,7 +88,10 @@ package struct Benchmark: Sendable {
     /// Under a launcher, or with --simulate-ranks; every rank takes part, and rank 0 prints.
     private func runReduction() throws(Failure) {
         let (plan, json, environment) = (plan, json, environment)
-        try Communication.run("bench allreduce", simulatedRanks: configuration.simulatedRanks) {
+        try Communication.run(
+            "bench allreduce", simulatedRanks: configuration.simulatedRanks,
+            limitSeconds: configuration.waitLimitSeconds
+        ) {
             (communicator) throws(Failure) in
             guard communicator.size > 1 else {
                 throw Failure(

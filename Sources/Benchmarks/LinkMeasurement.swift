@@ -29,7 +29,7 @@ final class LinkMeasurement {
     /// an exchange's do: how much of that is in a cache is decided by the size of the model.
     private var offset = 0
 
-    /// 8 B to 16 MiB, the edges of the lines among them.
+    /// 8 B to 16 MiB, the edges of the lines among them. On a slow link the longest are left out.
     private static let sizes =
         stride(from: 3, through: 15, by: 2).map { 1 << $0 }
         + (16...24).map { 1 << $0 }
@@ -90,12 +90,15 @@ final class LinkMeasurement {
             samples.oneWay.append(LinkModel.Sample(bytes: bytes, seconds: oneWay))
             samples.exchange.append(LinkModel.Sample(bytes: bytes, seconds: exchange))
             slowest = 4 * max(oneWay, exchange)
+            // The last line needs two sizes.
+            if bytes > LinkModel.edges.last! && exchange > Self.secondsOfSize { break }
         }
         return Report(
             pairs: pairs.count, oneWay: samples.oneWay, exchange: samples.exchange,
             gapSeconds: try gap(partner))
     }
 
+    /// For so long a size is repeated, and beyond messages of as long no longer ones are sent.
     private static let secondsOfSize = 0.25
     private static let burst = 16
 

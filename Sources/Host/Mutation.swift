@@ -14,6 +14,8 @@ package enum Mutation: String, Sendable {
     /// The ranks' weights, or what they compute from the same, are not compared.
     case trustWeights = "trust-weights"
     case trustProcessors = "trust-processors"
+    /// A process that finds no other runs alone, whatever its launcher says.
+    case trustSingletons = "trust-singletons"
     /// Ranks that disagree at the start go on.
     case ignoreDisagreement = "ignore-disagreement"
     /// A bucket leaves one stage of the backward pass before it is complete.

@@ -16,9 +16,9 @@ package final class Timeline: @unchecked Sendable {
         /// What the argument counts.
         package var argumentName: String {
             switch self {
-            case .step, .norm, .update, .packing, .evaluation, .save: "step"
+            case .step, .norm, .update, .allgather, .packing, .waiting, .evaluation, .save: "step"
             case .data, .forward, .backward, .fold: "micro-batch"
-            case .reduceScatter, .allgather, .waiting: "bucket"
+            case .reduceScatter: "bucket"
             }
         }
     }

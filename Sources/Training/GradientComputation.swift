@@ -78,7 +78,7 @@ final class GradientComputation: @unchecked Sendable {
                 worker.computeSeconds -= exchange.exposedSeconds
                 let end = monotonicSeconds()
                 try exchange.finish(worker.clock)
-                worker.note(.waiting, 0, since: end)
+                worker.note(.waiting, completedSteps + 1, since: end)
             }
         } catch {
             worker.failure = error

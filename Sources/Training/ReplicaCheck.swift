@@ -7,7 +7,8 @@ import Model
 ///
 /// In every step that is due, each rank takes the fingerprints of its weights and of the gradient of the
 /// first micro-batch of one of its threads, another one each time, and computes that of the rank behind it
-/// again, which must give the same bits. One exchange tells all ranks, and all decide alike; where two disagree, a third decides.
+/// again, which must give the same bits. One exchange tells all ranks, and all decide alike; where two
+/// disagree, a third decides.
 ///
 /// The owner of a shard sends its weights to all in every step, so a copy's flipped bit lives for one step:
 /// what is found is what is wrong in a step that is due.

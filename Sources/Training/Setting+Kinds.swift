@@ -63,6 +63,19 @@ extension Setting {
             })
     }
 
+    /// One of the cases of an enum.
+    static func choice<Choice: RawRepresentable<String> & CaseIterable & Sendable>(
+        _ name: String, _ path: Path<Choice>, _ group: Group, _ help: String
+    ) -> Setting {
+        Setting(
+            name: name, alias: nil, group: group, help: help,
+            placeholder: Choice.allCases.map(\.rawValue).joined(separator: "|"),
+            read: { $0[keyPath: path].rawValue },
+            write: { (configuration, text) throws(Refusal) in
+                configuration[keyPath: path] = try choice(text)
+            })
+    }
+
     static func text(
         _ name: String, _ path: Path<String>, _ group: Group, _ placeholder: String, _ help: String
     ) -> Setting {

@@ -83,13 +83,9 @@ package struct Setting: Sendable {
                 configuration.reduction = CausalReduction(
                     operation: configuration.reduction.operation, context: try choice(text))
             }),
-        Setting(
-            name: "activation", alias: nil, group: .model,
-            help: "the MLP's nonlinearity: gelu, or the causal reduction in its place",
-            placeholder: "gelu|causal", read: { $0.model.activation.rawValue },
-            write: { (configuration, text) throws(Refusal) in
-                configuration.model.activation = try choice(text)
-            }),
+        choice(
+            "activation", \.model.activation, .model,
+            "the MLP's nonlinearity: gelu, or the causal reduction in its place"),
 
         integer(
             "batch-size", \.batchSize, 1...100_000_000, .batch,
@@ -147,15 +143,10 @@ package struct Setting: Sendable {
         integer(
             "save-interval", \.saveInterval, 0...1_000_000_000, .evaluation,
             "steps between checkpoints; 0: only at the end"),
-        Setting(
-            name: "on-save-error", alias: nil, group: .evaluation,
-            help:
-                "what a save that fails does: stop the run, or continue with a warning; the last save "
-                + "must work",
-            placeholder: "stop|continue", read: { $0.onSaveError.rawValue },
-            write: { (configuration, text) throws(Refusal) in
-                configuration.onSaveError = try choice(text)
-            }),
+        choice(
+            "on-save-error", \.onSaveError, .evaluation,
+            "what a save that fails does: stop the run, or continue with a warning; the last save "
+                + "must work"),
         integer(
             "keep-last", \.keepLast, 1...1_000_000, .evaluation,
             "newest checkpoints to keep; two stay in any case"),
@@ -163,16 +154,11 @@ package struct Setting: Sendable {
             "keep-every", \.keepEvery, 0...1_000_000_000, .evaluation,
             "keep also those whose step is a multiple of this; 0: none"),
 
-        Setting(
-            name: "on-bad-step", alias: nil, group: .watching,
-            help:
-                "what a loss or gradient does that is not finite or stands out, or a rank that computes other "
+        choice(
+            "on-bad-step", \.badStepPolicy, .watching,
+            "what a loss or gradient does that is not finite or stands out, or a rank that computes other "
                 + "bits: stop; skip the step; rollback to the last checkpoint and compute again, and stop where "
-                + "the same comes again",
-            placeholder: "stop|skip|rollback", read: { $0.badStepPolicy.rawValue },
-            write: { (configuration, text) throws(Refusal) in
-                configuration.badStepPolicy = try choice(text)
-            }),
+                + "the same comes again"),
         number(
             "spike-threshold", \.spikeThresholdChosen, 0..<1e9, .watching,
             "a loss or gradient norm so many deviations above the mean of the last 64 steps is a bad step; "
@@ -213,27 +199,17 @@ package struct Setting: Sendable {
         optionalInteger(
             "threads", \.threadsChosen, 1...4096, .workers,
             "threads of a rank; default its share of the cores it may use"),
-        Setting(
-            name: "reduction", alias: nil, group: .workers,
-            help:
-                "how the gradients of the ranks are added: canonical (the same bits on any number of "
-                + "ranks), or mpi (MPI_Allreduce, for comparison)",
-            placeholder: "canonical|mpi", read: { $0.rankReduction.rawValue },
-            write: { (configuration, text) throws(Refusal) in
-                configuration.rankReduction = try choice(text)
-            }),
+        choice(
+            "reduction", \.rankReduction, .workers,
+            "how the gradients of the ranks are added: canonical (the same bits on any number of "
+                + "ranks), or mpi (MPI_Allreduce, for comparison)"),
         flag(
             "overlap", \.overlaps, .workers,
             "send gradients to the other ranks while the rest is computed; the bits are the same"),
-        Setting(
-            name: "overlap-by", alias: nil, group: .workers,
-            help:
-                "who moves the messages meanwhile: polling (the first thread, between kernels), or thread "
-                + "(one of its own)",
-            placeholder: "polling|thread", read: { $0.overlapMover.rawValue },
-            write: { (configuration, text) throws(Refusal) in
-                configuration.overlapMover = try choice(text)
-            }),
+        choice(
+            "overlap-by", \.overlapMover, .workers,
+            "who moves the messages meanwhile: polling (the first thread, between kernels), or thread "
+                + "(one of its own)"),
         optionalInteger(
             "bucket-bytes", \.bucketBytesChosen, 4096...1 << 40, .workers,
             "gradients that are sent at once; default 2 MiB for 2 ranks, growing with their logarithm"

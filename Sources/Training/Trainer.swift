@@ -181,7 +181,7 @@ package final class Trainer: @unchecked Sendable {
         enter(.allgather)
         let gatherStart = monotonicSeconds()
         try communicate(&report) { () throws(Failure) in try weightSum.allgather() }
-        workers.all[0].note(.allgather, 0, since: gatherStart)
+        workers.all[0].note(.allgather, completedSteps + 1, since: gatherStart)
         workers.pool.run(packWeights)
         completedSteps += 1
         workers.all[0].note(.step, completedSteps, since: start)

@@ -41,7 +41,9 @@ extension Verbs {
         checkpoint: String, data: String?, validation: Bool, windows: WindowCount, threads: Int?,
         environment: [String: String], json: Bool
     ) throws(Failure) {
-        try Communication.run("eval", simulatedRanks: 0) { (communicator) throws(Failure) in
+        try Communication.run(
+            "eval", simulatedRanks: 0, limitSeconds: Configuration().waitLimitSeconds
+        ) { (communicator) throws(Failure) in
             let console = Console(communicator)
             // Rank 0 chooses: `last` may change while a run goes on.
             let chosen = try communicator.agree {

@@ -151,6 +151,15 @@ struct MPITests {
         #expect(result.output.isEmpty)
     }
 
+    @Test func withoutTheCheckASingletonRunsAlone() throws {
+        let environment = [
+            "OMPI_COMM_WORLD_SIZE": "2", "CAUSALGEN_TEST_MUTATION": "trust-singletons",
+        ]
+        let result = try Probe.runAlone(environment, 1 << 20, "sum", 16, 1)
+        #expect(result.exitCode == 0, "\(result.errors)")
+        #expect(result.output.contains("bits"))
+    }
+
     /// Ranks dealt out in turn to two machines (host names of their own): neighbours share a
     /// machine.
     @Test(.enabled(if: geteuid() == 0, "only root may give processes host names of their own"))
