@@ -85,7 +85,8 @@ package enum DiskHook {
 /// n-th such call alone, several with commas between them.
 ///
 /// Actions: `kill` ends the process before the call, `tear` in the middle of a write; `short` halves a
-/// write, `skip` leaves the call out, and `eio`, `enospc`, `eintr`, `edquot` fail with that error.
+/// write, `skip` leaves the call out, `usr1` sends that signal to the process and lets the call be made, and
+/// `eio`, `enospc`, `eintr`, `edquot` fail with that error.
 /// The call `any` stands for all of them.
 package final class DiskFaults: Sendable {
     private struct Rule {
@@ -135,6 +136,9 @@ package final class DiskFaults: Sendable {
             end()
         case ("short", .write(_, let bytes)): return .shorten(max(1, bytes.count / 2))
         case ("skip", _): return .skip
+        case ("usr1", _):
+            Glibc.kill(getpid(), SIGUSR1)
+            return .proceed
         case ("eio", _): return .fail(EIO)
         case ("enospc", _): return .fail(ENOSPC)
         case ("edquot", _): return .fail(EDQUOT)

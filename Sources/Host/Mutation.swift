@@ -26,6 +26,8 @@ package enum Mutation: String, Sendable {
     case addInSequence = "add-in-sequence"
     /// Nobody who holds up the others is named.
     case nameNobody = "name-nobody"
+    /// A rank stops where it is asked to, whatever the others do.
+    case stopAlone = "stop-alone"
     /// What a rank waits for has no limit.
     case waitForEver = "wait-for-ever"
 

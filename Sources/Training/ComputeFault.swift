@@ -23,6 +23,8 @@ struct ComputeFault: Sendable {
         case arithmetic
         /// The rank goes no further than the start of a phase (`phase=norm`), or its first micro-batch.
         case hang
+        /// The rank gets the signal of that number (`signal 10`), in its first micro-batch.
+        case signal
         /// The rank takes so many milliseconds more for each micro-batch.
         case slow
     }

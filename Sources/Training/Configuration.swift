@@ -57,6 +57,9 @@ package struct Configuration: Sendable {
     /// Ranks that are threads of this process, in the place of a launcher's; 0: none.
     package var simulatedRanks = 0
 
+    /// After how many seconds the run saves and stops; 0 is never.
+    package var maxSeconds = 0.0
+
     /// Where the timeline of all ranks goes.
     package var traceFile = ""
     package var resume = "auto"

@@ -171,6 +171,9 @@ final class GradientComputation: @unchecked Sendable {
             (rank, step) = (computation.rank, completedSteps + 1)
             layout = computation.model.layout
             if ComputeFault.due(.hang, rank: rank, step: step) != nil { while true { sleep(1000) } }
+            if let fault = ComputeFault.due(.signal, rank: rank, step: step) {
+                kill(getpid(), Int32(fault.value))
+            }
             if let fault = ComputeFault.due(.slow, rank: rank, step: step) {
                 usleep(UInt32(fault.value * 1000))
             }

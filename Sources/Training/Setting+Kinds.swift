@@ -49,6 +49,38 @@ extension Setting {
             })
     }
 
+    /// A span of time: 90 (seconds), 55m, 1h30m.
+    static func duration(
+        _ name: String, _ path: Path<Double>, _ group: Group, _ help: String
+    ) -> Setting {
+        Setting(
+            name: name, alias: nil, group: group, help: help, placeholder: "55m",
+            read: { String($0[keyPath: path]) },
+            write: { (configuration, text) throws(Refusal) in
+                guard let seconds = seconds(text) else {
+                    throw Refusal(expected: "a time such as 90 (seconds), 55m, 1h30m or 2d")
+                }
+                configuration[keyPath: path] = seconds
+            })
+    }
+
+    /// The seconds of a span of time; nil where the text is none.
+    static func seconds(_ text: String) -> Double? {
+        let units: [Character: Double] = ["s": 1, "m": 60, "h": 3600, "d": 86_400]
+        let isPlain = text.last.map { units[$0] == nil } ?? false
+        var (total, number, smallest) = (0.0, "", Double.infinity)
+        for character in isPlain ? text + "s" : text {
+            guard let unit = units[character] else {
+                number.append(character)
+                continue
+            }
+            // From the largest unit to the smallest, each once.
+            guard let value = Double(number), value >= 0, unit < smallest else { return nil }
+            (total, number, smallest) = (total + value * unit, "", unit)
+        }
+        return number.isEmpty && total.isFinite && !text.isEmpty ? total : nil
+    }
+
     static func flag(_ name: String, _ path: Path<Bool>, _ group: Group, _ help: String) -> Setting
     {
         Setting(

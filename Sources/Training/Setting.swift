@@ -184,6 +184,10 @@ package struct Setting: Sendable {
             "resume", \.resume, .start, "auto|last|best|path|never",
             "the checkpoint to go on from; auto: the newest that is valid, if there is one; never: "
                 + "refuse a directory that holds checkpoints"),
+        duration(
+            "max-time", \.maxSeconds, .start,
+            "save and stop at the first step boundary after so long, counted from the start of the program, "
+                + "with exit code 75 (run it again); 0: never"),
         text(
             "trace", \.traceFile, .start, "file",
             "write what every thread of every rank did when, for ui.perfetto.dev or chrome://tracing"

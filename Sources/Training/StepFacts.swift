@@ -4,10 +4,10 @@ import Kernels
 import Model
 
 /// What every rank is to know of a step before anything is changed: the loss of every micro-batch, the sum of
-/// squares of every chunk of the gradient, and how long each rank took. Each rank computes its own; one
-/// allgather tells all.
+/// squares of every chunk of the gradient, how long each rank took, and whether it is asked to stop. Each rank
+/// computes its own; one allgather tells all.
 final class StepFacts {
-    /// [rank: its losses, its chunk sums, its seconds of computing and of waiting]
+    /// [rank: its losses, its chunk sums, its seconds of computing and of waiting, its request to stop]
     private let values: UnsafeMutableBufferPointer<Double>
     private let pieces: [Range<Int>]
     private let rank: Int
@@ -35,7 +35,7 @@ final class StepFacts {
                     end += 1
                 }
             }
-            end += 2
+            end += 3
             pieces.append(start..<end)
         }
         self.pieces = pieces
@@ -71,7 +71,18 @@ final class StepFacts {
     /// This rank's seconds of computing and of waiting, added up over its threads.
     func setSeconds(computing: Double, waiting: Double) {
         let end = pieces[rank].upperBound
-        (values[end - 2], values[end - 1]) = (computing, waiting)
+        (values[end - 3], values[end - 2]) = (computing, waiting)
+    }
+
+    /// Why this rank is asked to stop.
+    func setStopRequest(_ request: StopRequest?) {
+        values[pieces[rank].upperBound - 1] = Double(request?.rawValue ?? 0)
+    }
+
+    /// Why the lowest rank that is asked to stop is; nil where none is.
+    var stopRequest: StopRequest? {
+        let numbers = pieces.lazy.map { [values] in values[$0.upperBound - 1] }
+        return numbers.first { $0 != 0 }.flatMap { StopRequest(rawValue: Int($0)) }
     }
 
     /// What each rank has to tell of its time, by rank.
@@ -80,9 +91,9 @@ final class StepFacts {
     ) {
         for (rank, piece) in pieces.enumerated() {
             samples[rank] = StragglerWatch.Sample(
-                computeSeconds: values[piece.upperBound - 2],
+                computeSeconds: values[piece.upperBound - 3],
                 microBatches: division.range(of: rank).count,
-                waitingSeconds: values[piece.upperBound - 1])
+                waitingSeconds: values[piece.upperBound - 2])
         }
     }
 

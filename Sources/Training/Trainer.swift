@@ -32,6 +32,8 @@ package final class Trainer: @unchecked Sendable {
     let check: ReplicaCheck
     /// What loss and gradient norm were in the last steps.
     package var spikes: SpikeDetector
+    /// What asks this rank to stop; nil where nobody can.
+    var stopWatch: StopWatch?
     private let weightSum: CanonicalSum
     /// Where this rank's gradient ends up when it has no micro-batch of its own.
     private let received: Arena?
@@ -160,7 +162,10 @@ package final class Trainer: @unchecked Sendable {
         facts.setSeconds(
             computing: workers.all.reduce(0) { $0 + $1.computeSeconds },
             waiting: exchange.exposedSeconds * threads)
+        let stopRequest = stopWatch?.request()
+        facts.setStopRequest(stopRequest)
         try communicate(&report) { () throws(Failure) in try facts.gather(communicator) }
+        report.stopRequest = Mutation.stopAlone.isActive ? stopRequest : facts.stopRequest
         report.loss = facts.lossSum / Double(configuration.tokensPerStep)
         report.gradientNorm = facts.squareSum.squareRoot()
         report.learningRate = schedule.learningRate(after: completedSteps)
@@ -171,12 +176,12 @@ package final class Trainer: @unchecked Sendable {
         }
 
         let clip = configuration.gradientClip
-        report.isClipped = clip > 0 && report.gradientNorm > clip
+        let isClipped = clip > 0 && report.gradientNorm > clip
         update = AdamW.Step(
             number: completedSteps + 1, learningRate: report.learningRate,
             beta1: configuration.beta1, beta2: configuration.beta2, epsilon: configuration.epsilon,
             weightDecay: configuration.weightDecay,
-            gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
+            gradientScale: isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
         workers.pool.run(updateWeights)
         enter(.allgather)
         let gatherStart = monotonicSeconds()

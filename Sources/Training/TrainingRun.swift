@@ -31,6 +31,8 @@ final class TrainingRun {
     /// The steps for whose sake the run has gone back; each once.
     var stepsRolledBack: Set<Int> = []
     private var lastTrainingLoss = Double.nan
+    /// The steps since the last line of the log that this start has timed, and their wall time.
+    private var timed = (steps: 0, seconds: 0.0)
     private let plan: RunPlan
     private let peakPerWorker: Double
 
@@ -55,6 +57,15 @@ final class TrainingRun {
             validationTokens: dataset.validation.count, seed: configuration.seed, history: [])
     }
 
+    /// Lets the run be stopped early: by signals, by a file in its directory, by the time.
+    ///
+    /// - Parameter start: what the time is counted from, in seconds of the monotonic clock.
+    func watchForStop(since start: Double) {
+        let limit = configuration.maxSeconds > 0 ? configuration.maxSeconds : .infinity
+        trainer.stopWatch = StopWatch(
+            directory: directory.path, end: start + limit, rank: communicator.rank)
+    }
+
     /// Runs to the last step, from wherever the directory's checkpoints allow.
     func run() throws(Failure) {
         defer {
@@ -69,23 +80,15 @@ final class TrainingRun {
                 buckets: trainer.bucketCount, communicator)
             trainer.record(in: trace!)
         }
-        var seconds = 0.0
-        var stepsTimed = 0
-        var clippedSteps = 0
         while trainer.completedSteps < configuration.maxSteps {
             let report = try trainer.step()
             try saver?.poll()
             try lock?.check()
             try watchStragglers()
-            if let refusal = report.refusal, try !passOver(refusal) {
-                (seconds, stepsTimed, clippedSteps) = (0, 0, 0)
-                continue
-            }
+            if let refusal = report.refusal, try !passOver(refusal) { continue }
             if report.refusal == nil { stepsSkipped = 0 }
             lastTrainingLoss = report.loss
-            seconds += report.seconds
-            stepsTimed += 1
-            clippedSteps += report.isClipped ? 1 : 0
+            timed = (timed.steps + 1, timed.seconds + report.seconds)
             let step = trainer.completedSteps
             let isLast = step == configuration.maxSteps
             var validation: Evaluation?
@@ -93,18 +96,37 @@ final class TrainingRun {
                 validation = try evaluate()
             }
             if validation != nil || isLast || step % configuration.logInterval == 0 {
-                try log(
-                    report, validation, seconds: seconds / Double(stepsTimed),
-                    clipFraction: Double(clippedSteps) / Double(stepsTimed), steps: stepsTimed)
-                (seconds, stepsTimed, clippedSteps) = (0, 0, 0)
+                try log(report, validation)
             }
-            if isLast || Self.isDue(step, configuration.saveInterval) { try save(isLast: isLast) }
+            if isLast || report.stopRequest != nil {
+                try saveAndWait()
+            } else if Self.isDue(step, configuration.saveInterval) {
+                try save()
+            }
+            if let request = report.stopRequest, !isLast { try stop(request, trace) }
         }
+        try end(trace)
+        let digest = WeightsDigest.hexadecimal(trainer.model.layout, trainer.weights.floats)
+        console.say("weights sha256 \(digest)")
+    }
+
+    /// The last meeting of all ranks: after it each may leave.
+    private func end(_ trace: RunTrace?) throws(Failure) {
         communicator.watch.phase = .end
         try trace?.publish(communicator)
         try communicator.barrier()
-        let digest = WeightsDigest.hexadecimal(trainer.model.layout, trainer.weights.floats)
-        console.say("weights sha256 \(digest)")
+    }
+
+    /// Ends the run early, on all ranks alike, once it is saved.
+    private func stop(_ request: StopRequest, _ trace: RunTrace?) throws(Failure) {
+        if communicator.rank == 0 { trainer.stopWatch?.obey() }
+        try end(trace)
+        let failure = Failure(
+            .requeue,
+            "stopped by \(request.cause) and saved, after step \(trainer.completedSteps) of "
+                + "\(configuration.maxSteps); the same command goes on from there")
+        communicator.agreedFailure = failure
+        throw failure
     }
 
     private static func isDue(_ step: Int, _ interval: Int) -> Bool {
@@ -123,12 +145,12 @@ final class TrainingRun {
         return evaluation
     }
 
-    private func log(
-        _ report: StepReport, _ validation: Evaluation?, seconds: Double, clipFraction: Double,
-        steps: Int
-    ) throws(Failure) {
+    private func log(_ report: StepReport, _ validation: Evaluation?) throws(Failure) {
         communicator.watch.phase = .log
         let survey = try RankSurvey.take(trainer.workers, communicator)
+        let seconds = timed.seconds / Double(timed.steps)
+        let dataSeconds = survey.dataSeconds / Double(timed.steps)
+        timed = (0, 0)
         guard communicator.rank == 0 else { return }
         let step = trainer.completedSteps
         let tokensPerSecond = Double(configuration.tokensPerStep) / seconds
@@ -152,10 +174,11 @@ final class TrainingRun {
 
         var values: [(name: String, value: Double)] = [
             ("train/loss", report.loss), ("train/lr", report.learningRate),
-            ("train/grad_norm", report.gradientNorm), ("train/clip_fraction", clipFraction),
+            ("train/grad_norm", report.gradientNorm),
+            ("train/clip_fraction", clipFraction(at: step)),
             ("perf/tokens_per_sec", tokensPerSecond), ("perf/step_ms", seconds * 1e3),
             ("perf/comm_ms", report.communicationSeconds * 1e3),
-            ("perf/data_ms", survey.dataSeconds / Double(steps) * 1e3),
+            ("perf/data_ms", dataSeconds * 1e3),
             ("perf/imbalance", survey.imbalance), ("perf/gflops", rate / 1e9),
             ("perf/peak_fraction", peak),
             ("mem/rss_mb_max_rank", survey.peakMemoryBytes / 1e6),
@@ -172,8 +195,29 @@ final class TrainingRun {
         }
     }
 
-    /// Rank 0 saves, once it has all moments; the others hear of it where the last save fails.
-    private func save(isLast: Bool) throws(Failure) {
+    /// The share of the steps since the line before that were clipped; of the last 64 where there are more.
+    /// It follows from what a checkpoint holds, so no line tells where a run was interrupted.
+    private func clipFraction(at step: Int) -> Double {
+        let lines = [configuration.logInterval, configuration.evaluationInterval].filter { $0 > 0 }
+            .map { (step - 1) / $0 * $0 }
+        let norms = trainer.spikes.values.gradientNorms.suffix(step - lines.max()!)
+        let clip = configuration.gradientClip
+        return Double(norms.count { clip > 0 && $0 > clip }) / Double(max(1, norms.count))
+    }
+
+    /// Rank 0 saves, once it has all moments, and all train on.
+    private func save() throws(Failure) {
+        try prepareSave()
+        try saver?.save(checkpoint, trainer)
+    }
+
+    /// The save after which the run ends: all ranks hear of it where it fails.
+    private func saveAndWait() throws(Failure) {
+        try prepareSave()
+        try communicator.agree { try saver?.saveLast(checkpoint, trainer) }
+    }
+
+    private func prepareSave() throws(Failure) {
         communicator.watch.phase = .checkpoint
         try trainer.gatherMoments()
         checkpoint.step = trainer.completedSteps
@@ -181,10 +225,5 @@ final class TrainingRun {
             losses: trainer.spikes.values.losses.map { $0 },
             gradientNorms: trainer.spikes.values.gradientNorms.map { $0 })
         checkpoint.tokensSeen = trainer.completedSteps * configuration.tokensPerStep
-        guard isLast else {
-            try saver?.save(checkpoint, trainer)
-            return
-        }
-        try communicator.agree { try saver?.saveLast(checkpoint, trainer) }
     }
 }

@@ -1,6 +1,7 @@
 import Checkpointing
 import Collectives
 import Host
+import Kernels
 import Model
 import TokenData
 
@@ -13,6 +14,8 @@ extension Verbs {
     package static func train(
         words: [String], environment: [String: String], printsConfiguration: Bool, dryRun: Bool
     ) throws(Failure) {
+        let start = monotonicSeconds()
+        StopSignals.watch(isAlone: Launcher.detect(in: environment) == nil)
         let command =
             "train" + (printsConfiguration ? " --print-config" : "") + (dryRun ? " --dry-run" : "")
         let expected = expectedConfiguration(words, environment)
@@ -21,8 +24,8 @@ extension Verbs {
             limitSeconds: expected.waitLimitSeconds
         ) { (communicator) throws(Failure) in
             try train(
-                words, environment, printsConfiguration: printsConfiguration, dryRun: dryRun,
-                communicator)
+                words, environment, since: start, printsConfiguration: printsConfiguration,
+                dryRun: dryRun, communicator)
         }
     }
 
@@ -36,8 +39,8 @@ extension Verbs {
     }
 
     private static func train(
-        _ words: [String], _ environment: [String: String], printsConfiguration: Bool,
-        dryRun: Bool, _ communicator: any Communicator
+        _ words: [String], _ environment: [String: String], since start: Double,
+        printsConfiguration: Bool, dryRun: Bool, _ communicator: any Communicator
     ) throws(Failure) {
         let console = Console(communicator)
         let resolved = try communicator.agree {
@@ -47,9 +50,11 @@ extension Verbs {
             console.say(resolved.table)
             return
         }
-        try makeRun(
+        let run = try makeRun(
             resolved.configuration, environment: environment, dryRun: dryRun, console: console,
-            communicator)?.run()
+            communicator)
+        run?.watchForStop(since: start)
+        try run?.run()
     }
 
     /// Finds and checks what a run takes from outside, compares it between the ranks, and says what the run

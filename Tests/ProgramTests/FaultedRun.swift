@@ -39,7 +39,8 @@ final class FaultedRun: Sendable {
         return (run, result)
     }
 
-    private func words(_ name: String, _ ranks: Ranks, _ more: [String]) -> [String] {
+    /// The words of a run.
+    func words(_ name: String, _ ranks: Ranks, _ more: [String]) -> [String] {
         var words = place.train(
             "--run-name", name, "--n-layer", "2", "--dropout", "0.2", "--batch-size", "12",
             "--micro-batch-size", "2", "--max-steps", "8", "--save-interval", "1", "--keep-last",
@@ -72,7 +73,7 @@ final class FaultedRun: Sendable {
         guard case .mpi(let count) = ranks else { return try Program.start(words, variables) }
         // Each rank leaves its own exit code, whatever mpirun does to its shell meanwhile.
         let script =
-            "trap : TERM; \"$@\"; code=$?; echo $code >\"$0.$OMPI_COMM_WORLD_RANK\"; exit $code"
+            "trap : TERM USR1; \"$@\"; code=$?; echo $code >\"$0.$OMPI_COMM_WORLD_RANK\"; exit $code"
         return try Program.start(
             words, ranks: count, through: ["sh", "-c", script, place.file("\(name).code")],
             variables)
@@ -89,6 +90,8 @@ final class FaultedRun: Sendable {
                 }
             })
     }
+
+    func file(_ name: String) -> String { place.file(name) }
 
     /// The processes of the run that are alive.
     var processes: [pid_t] { Program.processes(of: place.path) }

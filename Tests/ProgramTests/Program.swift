@@ -84,6 +84,11 @@ struct Program {
             process.standardOutput = FileHandle(forWritingAtPath: paths[0])
             process.standardError = FileHandle(forWritingAtPath: paths[1])
             process.standardInput = FileHandle.nullDevice
+            // The threads that tests run on have signals blocked, and a command would inherit that.
+            var (all, blocked) = (sigset_t(), sigset_t())
+            sigfillset(&all)
+            pthread_sigmask(SIG_UNBLOCK, &all, &blocked)
+            defer { pthread_sigmask(SIG_SETMASK, &blocked, nil) }
             try process.run()
         }
 
