@@ -112,20 +112,12 @@ set_mapping() { # core, none or shared; threads of each rank
     esac
 }
 
-# Sets `reporting`, options of mpirun: with --show-ranks each line has its rank and each rank its cores;
-# with a folder, each rank's output goes to a file there too.
-set_reporting() { # folder or nothing
-    local output=()
+# Sets `reporting`, options of mpirun: with --show-ranks each line has its rank and each rank says its cores.
+set_reporting() {
     reporting=()
-    if [ "$mpi_version" -eq 4 ]; then
-        ! "$show_ranks" || reporting+=(--tag-output --report-bindings)
-        [ -z "$1" ] || reporting+=(--output-filename "$1")
-        return
-    fi
-    ! "$show_ranks" || output+=(tag)
-    [ -z "$1" ] || output+=("dir=$1")
-    [ ${#output[@]} -eq 0 ] || reporting+=(--output "$(IFS=, && echo "${output[*]}")")
-    ! "$show_ranks" || reporting+=(--display bindings)
+    if ! "$show_ranks"; then return; fi
+    reporting=(--tag-output --report-bindings)
+    [ "$mpi_version" -eq 4 ] || reporting=(--output tag --display bindings)
 }
 
 # Sets `between_hosts`, options of mpirun: a host that was switched off is noticed in half a minute, not in
