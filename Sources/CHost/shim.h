@@ -1,7 +1,13 @@
+#include <fcntl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/// Swift does not import the affinity calls of Glibc, which hide behind _GNU_SOURCE.
+/// Swift does not import the affinity calls of Glibc, nor pipe2: they hide behind _GNU_SOURCE.
+
+/// A pipe that no program started meanwhile inherits; 0 or -1.
+static inline int causalgen_pipe(int *ends) {
+    return (int)syscall(SYS_pipe2, ends, O_CLOEXEC);
+}
 
 enum { causalgen_most_cores = 8192 };
 
@@ -33,5 +39,20 @@ static inline void causalgen_spin_hint(void) {
     __builtin_ia32_pause();
 #elif defined(__aarch64__)
     __asm__ volatile("yield");
+#endif
+}
+
+/// The level of the architecture that the program was compiled for: its oldest processor.
+static inline const char *causalgen_target(void) {
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__)
+    return "x86-64-v4";
+#elif defined(__AVX2__) && defined(__FMA__) && defined(__BMI2__)
+    return "x86-64-v3";
+#elif defined(__SSE4_2__)
+    return "x86-64-v2";
+#elif defined(__x86_64__)
+    return "x86-64";
+#else
+    return "arm64";
 #endif
 }

@@ -172,6 +172,9 @@ package struct ResolvedConfiguration: Sendable {
 
     // MARK: Views
 
+    /// Where each setting that is no default came from, by its name.
+    var namedOrigins: [String: String] { origins.mapValues(\.description) }
+
     /// One line a value: name, value, where it came from.
     package var table: String {
         let rows = Setting.all.map { setting in

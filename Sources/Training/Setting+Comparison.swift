@@ -22,9 +22,9 @@ extension Setting {
     }
 
     /// A value as JSON: numbers and flags plain, while a directory may be called 007.
-    fileprivate func json(_ value: String) -> String {
+    func json(_ value: String) -> String {
         let isPlain = value == "true" || value == "false" || Double(value)?.isFinite == true
-        return isPlain && group != .place ? value : JSONText.quoted(value)
+        return isPlain && !isText ? value : JSONText.quoted(value)
     }
 
     /// The settings that a checkpoint has.

@@ -68,26 +68,25 @@ package struct StartAgreement {
 
     private var program: [Agreement.Item] {
         [
-            Agreement.Item("binary", "\(Version.text), sha256 \(Self.binaryDigest)"),
+            Agreement.Item("binary", "\(Version.text), sha256 \(ProgramFile.sha256)"),
             Agreement.Item("MPI library", communicator.library),
         ]
     }
-
-    /// SHA-256 of the program's own file.
-    private static let binaryDigest: String = {
-        guard let file = try? MappedFile("/proc/self/exe") else { return "unknown" }
-        return SHA256.digest(of: file.bytes).hexadecimal
-    }()
 
     /// The variables that change what the program or its exchanges do: its own, and those that choose Open
     /// MPI's transports and algorithms. Each rank may have its own number of threads, and MPI's launcher
     /// tells each rank who it is.
     package static func switches(in environment: [String: String]) -> [Agreement.Item] {
+        variables(in: environment).map { Agreement.Item("environment \($0.key)", $0.value) }
+    }
+
+    /// Their names and values, by name.
+    static func variables(in environment: [String: String]) -> [(key: String, value: String)] {
         let prefixes = ["CAUSALGEN_"] + ["btl", "pml", "mtl", "coll"].map { "OMPI_MCA_\($0)" }
         let own = ["CAUSALGEN_MARCH", "CAUSALGEN_THREADS"]
         return environment.sorted { $0.key < $1.key }.filter { name, _ in
             prefixes.contains(where: name.hasPrefix) && !own.contains(name)
-        }.map { Agreement.Item("environment \($0)", $1) }
+        }
     }
 
     /// Only rank 0 reads and writes the run's directory. A rank that sees a newer checkpoint there than rank 0

@@ -31,6 +31,7 @@ extension TrainingRun {
             return resumed
         }
         let completed = try adopt(resumed)
+        let threads = try communicator.allgather([trainer.workers.all.count]).map { $0[0] }
         guard isFirst else {
             try communicator.agree {}
             return
@@ -47,6 +48,7 @@ extension TrainingRun {
         try communicator.agree {
             try PublishedFile.write(configuration.yaml, to: "\(directory.path)/config.yaml")
             try openLog(after: completed)
+            record = try makeRecord(threads: threads)
         }
     }
 

@@ -24,6 +24,10 @@ final class TrainingRun {
     /// Who holds up the others, and when the links between ranks may be measured again.
     var stragglers: StragglerWatch
     var nextLinkMeasurement = 0
+    /// Rank 0's word of what runs here, once the run has begun.
+    var record: RunRecord?
+    /// Where each setting that is no default came from, by its name.
+    var settingOrigins: [String: String] = [:]
     /// The checkpoint that this start goes on from; nil at step 0.
     var origin: String?
     /// How many steps were skipped one after another.
@@ -66,13 +70,21 @@ final class TrainingRun {
             directory: directory.path, end: start + limit, rank: communicator.rank)
     }
 
-    /// Runs to the last step, from wherever the directory's checkpoints allow.
+    /// Runs to the last step, from wherever the directory's checkpoints allow, and leaves word of how it
+    /// ended.
     func run() throws(Failure) {
-        defer {
-            saver?.waitAndWarn()
-            lock?.release()
+        defer { lock?.release() }
+        do throws(Failure) {
+            defer { saver?.waitAndWarn() }
+            try start()
+            try takeSteps()
+        } catch {
+            finish(reason: error.message, code: error.exitCode)
+            throw error
         }
-        try start()
+    }
+
+    private func takeSteps() throws(Failure) {
         var trace: RunTrace?
         if !configuration.traceFile.isEmpty {
             trace = try RunTrace(
@@ -105,28 +117,36 @@ final class TrainingRun {
             }
             if let request = report.stopRequest, !isLast { try stop(request, trace) }
         }
-        try end(trace)
-        let digest = WeightsDigest.hexadecimal(trainer.model.layout, trainer.weights.floats)
+        let digest = try end(trace, reason: "done", code: .done)
         console.say("weights sha256 \(digest)")
-    }
-
-    /// The last meeting of all ranks: after it each may leave.
-    private func end(_ trace: RunTrace?) throws(Failure) {
-        communicator.watch.phase = .end
-        try trace?.publish(communicator)
-        try communicator.barrier()
     }
 
     /// Ends the run early, on all ranks alike, once it is saved.
     private func stop(_ request: StopRequest, _ trace: RunTrace?) throws(Failure) {
         if communicator.rank == 0 { trainer.stopWatch?.obey() }
-        try end(trace)
         let failure = Failure(
             .requeue,
             "stopped by \(request.cause) and saved, after step \(trainer.completedSteps) of "
                 + "\(configuration.maxSteps); the same command goes on from there")
+        _ = try end(trace, reason: failure.message, code: failure.exitCode)
         communicator.agreedFailure = failure
         throw failure
+    }
+
+    /// The last meeting of all ranks. The first that leaves may take the others with it: all that is written
+    /// is written before.
+    ///
+    /// - Returns: the SHA-256 of the weights.
+    private func end(
+        _ trace: RunTrace?, reason: String, code: ExitCode
+    ) throws(Failure) -> String {
+        communicator.watch.phase = .end
+        try trace?.publish(communicator)
+        let digest = WeightsDigest.hexadecimal(trainer.model.layout, trainer.weights.floats)
+        record?.weightsSHA256 = digest
+        finish(reason: reason, code: code)
+        try communicator.barrier()
+        return digest
     }
 
     private static func isDue(_ step: Int, _ interval: Int) -> Bool {
@@ -152,6 +172,7 @@ final class TrainingRun {
         let dataSeconds = survey.dataSeconds / Double(timed.steps)
         timed = (0, 0)
         guard communicator.rank == 0 else { return }
+        record?.peakMemoryBytes = Int(survey.peakMemoryBytes)
         let step = trainer.completedSteps
         let tokensPerSecond = Double(configuration.tokensPerStep) / seconds
         let workers = Double(communicator.size * trainer.workers.all.count)

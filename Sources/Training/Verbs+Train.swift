@@ -54,6 +54,7 @@ extension Verbs {
             resolved.configuration, environment: environment, dryRun: dryRun, console: console,
             communicator)
         run?.watchForStop(since: start)
+        run?.settingOrigins = resolved.namedOrigins
         try run?.run()
     }
 

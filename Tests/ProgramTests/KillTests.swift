@@ -24,7 +24,7 @@ import Testing
         return [
             "kill@write:\(name)", "tear@write:\(name)#2", "kill@flush:\(name)",
             "kill@close:\(name)", "kill@rename:\(name)", "kill@create:last#\(save)",
-            "kill@rename:last#\(save)", "kill@flush-directory:runs/tiny#\(2 * save)",
+            "kill@rename:last#\(save)", "kill@flush-directory:runs/tiny#\(2 * save + 1)",
             "kill@remove:step-#\(save - 2)",
         ]
     }

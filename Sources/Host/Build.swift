@@ -1,0 +1,17 @@
+import CHost
+
+/// How the program was compiled.
+package enum Build {
+    #if DEBUG
+        package static let configuration = "debug"
+    #else
+        package static let configuration = "release"
+    #endif
+
+    /// The processor that it was compiled for, as `-march` names it.
+    package static let target = String(cString: causalgen_target())
+
+    /// The version of Swift's library that it runs with, which a program that is linked statically has in
+    /// itself.
+    package static let swift = "\(_SwiftStdlibVersion.current)"
+}
