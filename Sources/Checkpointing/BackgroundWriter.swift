@@ -15,7 +15,7 @@ package final class BackgroundWriter: Sendable {
 
     private let state = Mutex(State.idle)
     /// Raised once for every writing that ends, lowered by whoever takes its result.
-    private let ended = DispatchSemaphore(value: 0)
+    private let ended = TimedSemaphore()
 
     package init() {}
 
@@ -46,7 +46,7 @@ package final class BackgroundWriter: Sendable {
 
     /// The result of what has ended meanwhile; nil where nothing has.
     package func finished() -> Result<Void, Failure>? {
-        guard !isIdle, ended.wait(timeout: .now()) == .success else { return nil }
+        guard !isIdle, ended.wait(seconds: 0) else { return nil }
         return take()
     }
 
@@ -55,7 +55,7 @@ package final class BackgroundWriter: Sendable {
     /// - Parameter meanwhile: called some times a second.
     package func wait(meanwhile: () -> Void = {}) -> Result<Void, Failure>? {
         guard !isIdle else { return nil }
-        while ended.wait(timeout: .now() + .milliseconds(200)) == .timedOut { meanwhile() }
+        while !ended.wait(seconds: 0.2) { meanwhile() }
         return take()
     }
 

@@ -51,7 +51,7 @@ private final class Mailbox: @unchecked Sendable {
 
     /// How its rank ended.
     var outcome: Result<Void, Failure>?
-    private let condition = NSCondition()
+    private let condition = MonotonicCondition()
     /// By number, in the order of sending; a sender takes out what was taken.
     private var posts: [(number: UInt, post: Post)] = []
     private var nextNumber: UInt = 1
@@ -129,9 +129,7 @@ private final class Mailbox: @unchecked Sendable {
     /// Waits until something has happened here since the last call, a few milliseconds at most.
     func sleep() {
         locked {
-            if events == knownEvents {
-                _ = condition.wait(until: Date(timeIntervalSinceNow: 0.005))
-            }
+            if events == knownEvents { condition.wait(seconds: 0.005) }
             knownEvents = events
         }
     }

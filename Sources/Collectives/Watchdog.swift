@@ -19,7 +19,7 @@ final class Watchdog: Sendable {
 
     private let call: Mutex<Call>
     private let start = DispatchSemaphore(value: 0)
-    private let end = DispatchSemaphore(value: 0)
+    private let end = TimedSemaphore()
 
     /// - Parameter speaker: how messages name this process.
     init(_ speaker: String) {
@@ -57,7 +57,7 @@ final class Watchdog: Sendable {
         while true {
             start.wait()
             let call = call.withLock { $0 }
-            guard end.wait(timeout: .now() + call.seconds) == .timedOut else { continue }
+            guard !end.wait(seconds: call.seconds) else { continue }
             let place = call.step > 0 ? "step \(call.step), " : ""
             let text =
                 "causalgen: \(call.speaker): \(place)\(call.name) has not returned for "

@@ -31,6 +31,9 @@ package enum Mutation: String, Sendable {
     /// What a rank waits for has no limit.
     case waitForEver = "wait-for-ever"
 
+    /// Numbers are written as the user's language has them.
+    case trustLocale = "trust-locale"
+
     private static let active = getenv("CAUSALGEN_TEST_MUTATION").flatMap {
         Mutation(rawValue: String(cString: $0))
     }

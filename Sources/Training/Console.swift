@@ -1,5 +1,6 @@
 import Collectives
 import Glibc
+import Host
 
 /// The program's words on standard output: rank 0 speaks, in plain lines, each written at once.
 package struct Console: Sendable {
@@ -47,9 +48,9 @@ package enum Format {
         let count = withVaList([Int32(decimals), value]) {
             vsnprintf(&buffer, buffer.count, "%.*f", $0)
         }
-        return String(
-            decoding: buffer.prefix(Int(count)).map { UInt8(bitPattern: $0) }, as: UTF8.self
-        ).replacing(",", with: ".")
+        let text = String(
+            decoding: buffer.prefix(Int(count)).map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        return Mutation.trustLocale.isActive ? text : text.replacing(",", with: ".")
     }
 
     /// A number in scientific notation with one decimal: 6.2e-04.

@@ -213,15 +213,7 @@ extension Configuration {
 
     /// The configuration as a preset.
     package var yaml: String {
-        values.map { "\($0.name): \(Self.quoted($0.value))\n" }.joined()
-    }
-
-    private static func quoted(_ value: String) -> String {
-        let plain = value.allSatisfy {
-            $0.isASCII && ($0.isLetter || $0.isNumber || "._/-+".contains($0))
-        }
-        guard !plain || value.isEmpty else { return value }
-        return "'" + value.replacing("'", with: "''") + "'"
+        values.map { "\($0.name): \(YAMLText.scalar($0.value))\n" }.joined()
     }
 
     /// Refuses values that do not fit together.

@@ -30,6 +30,7 @@ struct Causalgen: ParsableCommand {
         // A reader that leaves and a file that may not grow are errors of the call, not ends of the process.
         signal(SIGPIPE, SIG_IGN)
         signal(SIGXFSZ, SIG_IGN)
+        if Mutation.trustLocale.isActive { setlocale(LC_ALL, "") }
         let words = CommandLine.arguments.dropFirst().map(plainOptionName)
         do {
             var command = try parseAsRoot(words)

@@ -64,9 +64,9 @@ final class FaultedRun: Sendable {
     /// Starts to train and does not wait.
     func start(
         _ name: String = "tiny", on ranks: Ranks, fault: String = "", mutation: String = "",
-        _ more: [String]
+        variables others: [String: String] = [:], _ more: [String]
     ) throws -> Program.Running {
-        var variables: [String: String] = [:]
+        var variables = others
         if !fault.isEmpty { variables["CAUSALGEN_TEST_FAULT"] = fault }
         if !mutation.isEmpty { variables["CAUSALGEN_TEST_MUTATION"] = mutation }
         let words = words(name, ranks, more)

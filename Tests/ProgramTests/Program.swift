@@ -145,6 +145,16 @@ final class Workplace: Sendable {
             }
     }
 
+    /// A library of C functions that takes the place of the process's own; nil without a compiler.
+    func interposed(_ source: String) throws -> [String]? {
+        try write("source.c", Data(source.utf8))
+        let compiled = try? Program.execute([
+            "cc", "-shared", "-fPIC", "-o", file("interposed.so"), file("source.c"),
+        ])
+        guard compiled?.exitCode == 0 else { return nil }
+        return ["env", "LD_PRELOAD=\(file("interposed.so"))"]
+    }
+
     /// The words of a training run of a tiny model.
     func train(_ words: String...) -> [String] {
         [

@@ -150,20 +150,9 @@ import Testing
         )
     }
 
-    /// A library of C functions that takes the place of the process's own; nil without a compiler.
-    private func interposed(_ place: Workplace, _ source: String) throws -> [String]? {
-        try place.write("source.c", Data(source.utf8))
-        let compiled = try? Program.execute([
-            "cc", "-shared", "-fPIC", "-o", place.file("interposed.so"), place.file("source.c"),
-        ])
-        guard compiled?.exitCode == 0 else { return nil }
-        return ["env", "LD_PRELOAD=\(place.file("interposed.so"))"]
-    }
-
     @Test func anotherLibraryIsRefused() throws {
         let place = try Workplace()
-        let prefix = try interposed(
-            place,
+        let prefix = try place.interposed(
             """
             #include <string.h>
             int MPI_Get_library_version(char *version, int *length) {
@@ -181,8 +170,7 @@ import Testing
     /// A clock that is wrong is told of, and changes nothing.
     @Test func anotherClockIsToldOf() throws {
         let place = try Workplace()
-        let prefix = try interposed(
-            place,
+        let prefix = try place.interposed(
             """
             #include <time.h>
             time_t time(time_t *seconds) {
