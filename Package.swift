@@ -29,7 +29,7 @@ let package = Package(
         .executableTarget(
             name: "causalgen",
             dependencies: [
-                "Training", "Benchmarks",
+                "Training", "Benchmarks", "Doctor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: machine),
@@ -37,6 +37,12 @@ let package = Package(
             name: "Benchmarks",
             dependencies: [
                 "Training", "Model", "TokenData", "Collectives", "Checkpointing", "Kernels", "Host",
+            ],
+            swiftSettings: machine),
+        .target(
+            name: "Doctor",
+            dependencies: [
+                "Training", "Model", "TokenData", "Collectives", "Checkpointing", "Host",
             ],
             swiftSettings: machine),
         .target(

@@ -66,7 +66,10 @@ package final class MPICommunicator: Communicator, @unchecked Sendable {
         self.messageBytes = messageBytes
     }
 
-    package var library: String {
+    package var library: String { Self.libraryVersion }
+
+    /// What the library says of itself, before it is initialised too.
+    package static var libraryVersion: String {
         var text = [CChar](repeating: 0, count: Int(MPI_MAX_LIBRARY_VERSION_STRING))
         var length: Int32 = 0
         MPI_Get_library_version(&text, &length)
@@ -230,12 +233,15 @@ package final class MPICommunicator: Communicator, @unchecked Sendable {
         return all
     }
 
+    /// Whether this process may read another's memory, as far as a filter of system calls tells.
+    package static var mayReadProcessMemory: Bool { causalgen_may_read_process_memory() == 1 }
+
     /// Switches off Open MPI's reads of other processes' memory where a container forbids them.
     ///
     /// Open MPI looks at /proc and at user namespaces, but not at seccomp filters, and then fails
     /// with `Read -1, expected N, errno = 1`. The filter refuses a process its own memory too.
     private static func avoidRefusedMemoryAccess() {
-        guard causalgen_may_read_process_memory() == 0 else { return }
+        guard !mayReadProcessMemory else { return }
         setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0)  // Open MPI 4
         setenv("OMPI_MCA_smsc", "^cma", 0)  // Open MPI 5
     }

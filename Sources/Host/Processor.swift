@@ -29,16 +29,13 @@ package enum Processor {
         return (Int(kilobytes) ?? 0) * 1024
     }
 
-    /// The memory that processes of this machine, or of this container where that has a limit, may have in
-    /// all, in bytes; nil where the kernel does not say.
+    /// The memory that processes of this machine, or of this container or job where that has a limit, may
+    /// have in all, in bytes; nil where the kernel does not say.
     package static var memoryBytes: Int? {
         let machine = (try? MappedFile.text("/proc/meminfo"))?.split(separator: "\n").first {
             $0.hasPrefix("MemTotal:")
         }?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
-        let container = (try? MappedFile.text("/sys/fs/cgroup/memory.max")).flatMap {
-            Int($0.split(separator: "\n").first ?? "")
-        }
-        return [machine.map { $0 * 1024 }, container].compactMap { $0 }.min()
+        return [machine.map { $0 * 1024 }, ControlGroup.own.memoryBytes].compactMap { $0 }.min()
     }
 
     /// Keeps the calling thread on one core; where the kernel refuses, it stays where it may.
