@@ -60,6 +60,9 @@ package struct Configuration: Sendable {
     /// After how many seconds the run saves and stops; 0 is never.
     package var maxSeconds = 0.0
 
+    /// Steps between fingerprints of the weights; 0 is off.
+    package var hashInterval = 0
+
     /// Where the timeline of all ranks goes.
     package var traceFile = ""
     package var resume = "auto"

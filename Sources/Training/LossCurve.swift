@@ -17,11 +17,11 @@ package struct LossCurve {
     /// - Throws: exit code 66 where there is no metrics.jsonl, 65 where it holds no loss.
     package init(directory: String) throws(Failure) {
         let path = "\(directory)/metrics.jsonl"
-        let lines = try MappedFile.text(path, limit: MetricsLog.mostBytes).split(separator: "\n")
+        let lines = try MappedFile.text(path, limit: StepLog.mostBytes).split(separator: "\n")
         func points(_ name: String) -> [Point] {
             lines.compactMap { line in
-                guard let step = MetricsLog.value("step", in: line),
-                    let loss = MetricsLog.value(name, in: line),
+                guard let step = StepLog.value("step", in: line),
+                    let loss = StepLog.value(name, in: line),
                     (0...Self.largest).contains(step), abs(loss) <= Self.largest
                 else { return nil }
                 return Point(step: step, loss: loss)

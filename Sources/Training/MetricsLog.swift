@@ -1,30 +1,13 @@
-import Glibc
 import Host
 
-/// metrics.jsonl: one flat object a line, the step strictly rising.
-final class MetricsLog {
-    private let path: String
-    private let descriptor: Int32
-    /// Lines of a run of many millions of steps.
-    static let mostBytes = 1 << 30
+/// metrics.jsonl: the metrics of a step by their names.
+struct MetricsLog {
+    private let log: StepLog
 
-    /// Opens the log for appending, after cutting back the lines of steps that will be repeated.
-    ///
-    /// - Parameter step: the step that the run goes on from.
+    /// Opens the log of a run that goes on from a step.
     init(_ path: String, after step: Int) throws(Failure) {
-        self.path = path
-        if access(path, F_OK) == 0 {
-            let kept = try MappedFile.text(path, limit: Self.mostBytes).split(separator: "\n")
-                .prefix { line in
-                    MetricsLog.value("step", in: line).map { $0 <= Double(step) } ?? false
-                }
-            try PublishedFile.write(kept.map { $0 + "\n" }.joined(), to: path)
-        }
-        descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o644)
-        guard descriptor >= 0 else { throw Failure.system("create", path, creating: true) }
+        log = try StepLog(path, after: step)
     }
-
-    deinit { close(descriptor) }
 
     /// Appends one line.
     func append(step: Int, _ metrics: [(name: String, value: Double)]) throws(Failure) {
@@ -32,22 +15,6 @@ final class MetricsLog {
         for metric in metrics where metric.value.isFinite {
             line += ",\"\(metric.name)\":\(metric.value)"
         }
-        line += "}\n"
-        let bytes = Array(line.utf8)
-        let end = lseek(descriptor, 0, SEEK_END)
-        let written = write(descriptor, bytes, bytes.count)
-        guard written == bytes.count else {
-            if written >= 0 { errno = ENOSPC }
-            let failure = Failure.system("append to", path)
-            // A part of a line would spoil the next one.
-            ftruncate(descriptor, end)
-            throw failure
-        }
-    }
-
-    /// The number of that name in a line of the log.
-    static func value(_ name: String, in line: Substring) -> Double? {
-        guard let key = line.firstRange(of: "\"\(name)\":") else { return nil }
-        return Double(line[key.upperBound...].prefix { !",}".contains($0) })
+        try log.append(line + "}")
     }
 }

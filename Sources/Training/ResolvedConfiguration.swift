@@ -206,7 +206,7 @@ extension Configuration {
 
     /// The chosen values of the run by their snake_case names, in the order of the table.
     package var values: [(name: String, value: String)] {
-        Setting.all.filter { $0.group != .start }.compactMap { setting in
+        Setting.ofRuns.compactMap { setting in
             setting.read(self).map { (setting.name.replacing("-", with: "_"), $0) }
         }
     }

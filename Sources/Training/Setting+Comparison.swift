@@ -12,7 +12,7 @@ extension Setting {
         case .evaluation: name == "eval-interval" || name == "eval-windows"
         case .watching: name == "on-bad-step" || name == "spike-threshold"
         case .workers: name == "seed" || name == "reduction"
-        case .place, .start: false
+        case .place, .start, .debugging: false
         }
     }
 
@@ -28,7 +28,7 @@ extension Setting {
     }
 
     /// The settings that a checkpoint has.
-    static let ofRuns = all.filter { $0.group != .start }
+    static let ofRuns = all.filter { $0.group != .start && $0.group != .debugging }
 
     /// Those of them that say nothing of the machine: its paths, its number of threads.
     static let portable = ofRuns.filter { $0.group != .place && $0.name != "threads" }

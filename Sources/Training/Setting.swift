@@ -29,6 +29,8 @@ package struct Setting: Sendable {
         /// How this start goes about it: no property of the run, so neither in its configuration file nor in
         /// its checkpoints.
         case start = "START"
+        /// What is looked at, and told; no property of the run either.
+        case debugging = "DEBUGGING"
         case workers = "WORKERS AND SEED"
     }
 
@@ -199,6 +201,11 @@ package struct Setting: Sendable {
             "allow-change", \.allowsChange, .start,
             "go on although data, tokenizer, batch, micro-batch or seed are not those of the checkpoint"
         ),
+
+        integer(
+            "hash-interval", \.hashInterval, 0...1_000_000_000, .debugging,
+            "steps between lines of hashes.jsonl, the weights' fingerprint of every block, by which "
+                + "`causalgen compare` finds where two runs part; 0: none"),
 
         optionalInteger(
             "threads", \.threadsChosen, 1...4096, .workers,

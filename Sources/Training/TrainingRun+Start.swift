@@ -92,6 +92,11 @@ extension TrainingRun {
     func openLog(after step: Int) throws(Failure) {
         guard communicator.rank == 0 else { return }
         metrics = try MetricsLog("\(directory.path)/metrics.jsonl", after: step)
+        // Lines of an earlier start would be of steps that are done once more.
+        let hashPath = "\(directory.path)/\(HashLog.fileName)"
+        if configuration.hashInterval > 0 || access(hashPath, F_OK) == 0 {
+            hashes = try HashLog(hashPath, after: step)
+        }
     }
 
     /// The best of the evaluations whose weights are in a checkpoint, whatever the hint says: a stop may
@@ -216,7 +221,8 @@ extension TrainingRun {
                     + differences.joined(separator: ", "))
         }
         let changed = Setting.all.filter {
-            (![.place, .workers, .model, .start].contains($0.group) || $0.name == "reduction")
+            (![.place, .workers, .model, .start, .debugging].contains($0.group)
+                || $0.name == "reduction")
                 && $0.read(old) != $0.read(configuration)
         }.map {
             "--\($0.name) \($0.read(old) ?? "default") -> \($0.read(configuration) ?? "default")"

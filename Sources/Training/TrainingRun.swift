@@ -20,6 +20,7 @@ final class TrainingRun {
     /// Rank 0's: the lock of the directory, the log, the checkpoints.
     var lock: RunLock?
     var metrics: MetricsLog?
+    var hashes: HashLog?
     var saver: CheckpointSaver?
     /// Who holds up the others, and when the links between ranks may be measured again.
     var stragglers: StragglerWatch
@@ -103,6 +104,7 @@ final class TrainingRun {
             timed = (timed.steps + 1, timed.seconds + report.seconds)
             let step = trainer.completedSteps
             let isLast = step == configuration.maxSteps
+            if Self.isDue(step, configuration.hashInterval) { logHashes(report) }
             var validation: Evaluation?
             if isLast || Self.isDue(step, configuration.evaluationInterval) {
                 validation = try evaluate()
@@ -224,6 +226,15 @@ final class TrainingRun {
         let norms = trainer.spikes.values.gradientNorms.suffix(step - lines.max()!)
         let clip = configuration.gradientClip
         return Double(norms.count { clip > 0 && $0 > clip }) / Double(max(1, norms.count))
+    }
+
+    private func logHashes(_ report: StepReport) {
+        do throws(Failure) {
+            try hashes?.append(
+                step: trainer.completedSteps, report, trainer.model.layout, trainer.weights.floats)
+        } catch {
+            console.warn("\(error.message); the line is lost, and training goes on")
+        }
     }
 
     /// Rank 0 saves, once it has all moments, and all train on.

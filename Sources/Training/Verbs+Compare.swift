@@ -4,13 +4,17 @@ import Host
 import TokenData
 
 extension Verbs {
-    /// Prints what differs between two checkpoints.
+    /// Prints what differs between two checkpoints, or where two runs part that have the hashes of their steps.
     ///
     /// - Parameter assertsEqual: whether a difference is a failure.
     /// - Throws: exit code 66 or 65 where one is missing or damaged, 1 where they were to be equal.
     package static func compare(
         _ first: String, _ second: String, assertsEqual: Bool, json: Bool
     ) throws(Failure) {
+        if let files = HashLog.file(named: first), let others = HashLog.file(named: second) {
+            return try compareHashes(
+                (first, second), (files, others), assertsEqual: assertsEqual, json: json)
+        }
         let readers = (
             try CheckpointReader(try CheckpointDirectory.file(named: first, warn: Console.remark)),
             try CheckpointReader(try CheckpointDirectory.file(named: second, warn: Console.remark))
@@ -27,7 +31,28 @@ extension Verbs {
     }
 }
 
-/// What `compare` prints.
+extension Verbs {
+    private static func compareHashes(
+        _ names: (String, String), _ files: (String, String), assertsEqual: Bool, json: Bool
+    ) throws(Failure) {
+        let comparison = try HashComparison(names, files)
+        Console.write((json ? comparison.json : comparison.description) + "\n", to: 1)
+        guard assertsEqual else { return }
+        guard comparison.commonSteps > 0 else {
+            throw Failure(
+                .negative,
+                "'\(names.0)' and '\(names.1)' have the hashes of no step in common; train both with the "
+                    + "same --hash-interval")
+        }
+        guard comparison.difference == nil else {
+            throw Failure(
+                .negative,
+                "'\(names.0)' and '\(names.1)' are not equal; where they part is told above")
+        }
+    }
+}
+
+/// What `compare` prints of checkpoints.
 struct ComparisonReport {
     private let paths: (String, String)
     private let comparison: CheckpointComparison

@@ -111,7 +111,7 @@ private struct ResumeVerification {
             ? try MappedFile.text("\(configuration.runDirectory)/metrics.jsonl") : ""
         let log = text.split(separator: "\n").map { line in
             ["step", "train/loss", "train/grad_norm", "val/loss"].map { name in
-                "\(name) \(MetricsLog.value(name, in: line).map { "\($0)" } ?? "-")"
+                "\(name) \(StepLog.value(name, in: line).map { "\($0)" } ?? "-")"
             }.joined(separator: "  ")
         }
         return Outcome(
