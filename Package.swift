@@ -29,12 +29,18 @@ let package = Package(
         .executableTarget(
             name: "causalgen",
             dependencies: [
-                "Training", "Benchmarks", "Doctor",
+                "Training", "Benchmarks", "Debugging", "Doctor",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: machine),
         .target(
             name: "Benchmarks",
+            dependencies: [
+                "Training", "Model", "TokenData", "Collectives", "Checkpointing", "Kernels", "Host",
+            ],
+            swiftSettings: machine),
+        .target(
+            name: "Debugging",
             dependencies: [
                 "Training", "Model", "TokenData", "Collectives", "Checkpointing", "Kernels", "Host",
             ],

@@ -6,7 +6,8 @@ import Synchronization
 
 /// A fault that a test builds into the arithmetic of one rank, to see it found:
 /// `CAUSALGEN_TEST_FAULT="activation nan rank=1 layer=2 step=5"`, with `once` for one that does not come
-/// again, and `rank=all` for one on every rank. None is active otherwise.
+/// again, `rank=all` for one on every rank, and `micro-batch=5` for one in the passes of that micro-batch of
+/// the global batch, on whichever rank or process they are computed. None is active otherwise.
 struct ComputeFault: Sendable {
     enum Kind: String {
         /// The residual stream behind a layer, one element.
@@ -35,6 +36,8 @@ struct ComputeFault: Sendable {
     let rank: Int?
     let layer: Int
     let step: Int?
+    /// By global index; nil: the first of the rank's.
+    let microBatch: Int?
     let phase: Substring?
     let isOnce: Bool
 
@@ -51,7 +54,9 @@ struct ComputeFault: Sendable {
         }
         self.kind = kind
         value = words.dropFirst().first.flatMap { Float($0) } ?? .nan
-        rank = words.contains("rank=all") ? nil : number("rank") ?? 0
+        microBatch = number("micro-batch")
+        rank =
+            words.contains("rank=all") ? nil : number("rank") ?? (microBatch == nil ? 0 : nil)
         layer = number("layer") ?? 0
         step = number("step")
         phase = words.first { $0.hasPrefix("phase=") }?.dropFirst(6)
@@ -76,6 +81,15 @@ struct ComputeFault: Sendable {
 
     /// Whether any fault is built in.
     static var isConfigured: Bool { configured != nil }
+
+    /// Whether the fault's place is in the passes of a micro-batch.
+    ///
+    /// - Parameters:
+    ///   - microBatch: its global index.
+    ///   - isFirst: whether it is the first of its rank's.
+    static func concerns(microBatch: Int, isFirst: Bool) -> Bool {
+        configured?.microBatch.map { $0 == microBatch } ?? isFirst
+    }
 
     static func flipLowestBit(_ value: inout Float) {
         value = Float(bitPattern: value.bitPattern ^ 1)

@@ -20,7 +20,7 @@ package struct Console: Sendable {
     /// A remark that is no result: on standard error.
     package func warn(_ line: String) { if isSpeaker { Self.remark(line) } }
 
-    static func remark(_ line: String) {
+    package static func remark(_ line: String) {
         write("causalgen: warning: \(line)\n", to: STDERR_FILENO)
     }
 
@@ -54,7 +54,7 @@ package enum Format {
     }
 
     /// A number in scientific notation with one decimal: 6.2e-04.
-    static func scientific(_ value: Double) -> String {
+    package static func scientific(_ value: Double) -> String {
         guard value > 0, value.isFinite else { return "0.0e+00" }
         var exponent = 0
         var mantissa = value

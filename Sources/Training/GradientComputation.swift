@@ -118,7 +118,7 @@ final class GradientComputation: @unchecked Sendable {
     /// - Parameters:
     ///   - microBatch: its global index; it may be another rank's.
     ///   - target: where its gradient goes.
-    ///   - isFirst: whether it is the first of this rank's, where faults of tests happen.
+    ///   - isFirst: whether it is the first of this rank's, where faults of tests happen that name none.
     /// - Returns: the sum of its losses, in nats.
     /// - Throws: exit code 65 or 74 where tokens cannot be read.
     func compute(
@@ -138,7 +138,8 @@ final class GradientComputation: @unchecked Sendable {
             tokens: worker.tokens, targets: worker.targets, sequences: sequences,
             firstSequence: firstSequence, step: completedSteps)
         let faults =
-            isFirst && ComputeFault.isConfigured
+            ComputeFault.isConfigured
+                && ComputeFault.concerns(microBatch: microBatch, isFirst: isFirst)
             ? FaultyPass(self, completedSteps, before: forwardObserver, observer) : nil
         start = monotonicSeconds()
         let loss = model.forward(

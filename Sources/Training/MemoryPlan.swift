@@ -62,7 +62,7 @@ package struct MemoryPlan {
     ///   - ranks: of this host.
     ///   - saves: whether rank 0 is one of them.
     /// - Throws: exit code 78.
-    func requireRoom(ranks: Int, saves: Bool) throws(Failure) {
+    package func requireRoom(ranks: Int, saves: Bool) throws(Failure) {
         let needed = ranks * bytes + (saves ? checkpointBytes : 0)
         guard let room = Processor.memoryBytes, needed > room else { return }
         let largest = items.max { $0.bytes < $1.bytes }!

@@ -18,6 +18,9 @@ package final class Trainer: @unchecked Sendable {
     package let secondMoments: Moments
     /// The optimizer steps completed.
     package var completedSteps = 0
+    /// Is shown this rank's shard of every step's gradient, both parts of the tied embedding added, before
+    /// anything is changed; nil where nobody asks.
+    package var showGradient: ((UnsafePointer<Float>) -> Void)?
 
     package let workers: Workers
     let communicator: any Communicator
@@ -169,6 +172,7 @@ package final class Trainer: @unchecked Sendable {
         report.loss = facts.lossSum / Double(configuration.tokensPerStep)
         report.gradientNorm = facts.squareSum.squareRoot()
         report.learningRate = schedule.learningRate(after: completedSteps)
+        showGradient?(exchange.gradient)
         report.refusal = try badStep(report)
         guard report.refusal == nil else {
             report.seconds = monotonicSeconds() - start

@@ -12,11 +12,7 @@ extension TrainingRun {
         let isFirst = communicator.rank == 0
         let resumed: Checkpoint? = try communicator.agree {
             guard isFirst else { return nil }
-            for name in ["DISK", "MUTATION", "FAULT", "JITTER"].map({ "CAUSALGEN_TEST_" + $0 }) {
-                if let value = ProcessInfo.processInfo.environment[name] {
-                    console.warn("\(name)=\(value): faults are built in for a test")
-                }
-            }
+            Verbs.warnOfBuiltInFaults { console.warn($0) }
             try PublishedFile.makeDirectory(directory.path)
             lock = try RunLock(directory.path) { console.warn($0) }
             PublishedFile.removeTemporaries(in: directory.path)

@@ -1,5 +1,6 @@
 import Checkpointing
 import Collectives
+import Foundation
 import Host
 import Kernels
 import Model
@@ -36,6 +37,15 @@ extension Verbs {
     ) -> Configuration {
         let resolved = try? ResolvedConfiguration(arguments: words, environment: environment)
         return resolved?.configuration ?? Configuration()
+    }
+
+    /// Says which faults are built in for a test.
+    package static func warnOfBuiltInFaults(_ warn: (String) -> Void) {
+        for name in ["DISK", "MUTATION", "FAULT", "JITTER"].map({ "CAUSALGEN_TEST_" + $0 }) {
+            if let value = ProcessInfo.processInfo.environment[name] {
+                warn("\(name)=\(value): faults are built in for a test")
+            }
+        }
     }
 
     private static func train(

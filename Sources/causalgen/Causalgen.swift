@@ -21,7 +21,7 @@ struct Causalgen: ParsableCommand {
         version: Version.text,
         subcommands: [
             Prepare.self, Train.self, Eval.self, Sample.self, Plot.self, Bench.self, Plan.self,
-            Doctor.self, Inspect.self, Compare.self, Export.self, Import.self,
+            Replay.self, Doctor.self, Inspect.self, Compare.self, Export.self, Import.self,
             VerifyResume.self,
         ])
 
