@@ -62,6 +62,8 @@ package struct Configuration: Sendable {
 
     /// Steps between fingerprints of the weights; 0 is off.
     package var hashInterval = 0
+    /// Whether every number of every pass is looked at, not the sums alone.
+    package var detectsBadNumbers = false
 
     /// Where the timeline of all ranks goes.
     package var traceFile = ""

@@ -46,6 +46,11 @@ final class GradientComputation: @unchecked Sendable {
         self.exchange = exchange
         self.facts = facts
         self.check = check
+        for worker in workers.all where configuration.detectsBadNumbers && worker.fold != nil {
+            worker.numberWatch = NumberWatch(
+                model, weights: weights.floats, activations: worker.activations,
+                sequences: configuration.microBatchSize)
+        }
         observers = workers.all.enumerated().map { thread, worker in
             worker.fold.map {
                 BucketObserver(
@@ -91,18 +96,21 @@ final class GradientComputation: @unchecked Sendable {
         fold.reset()
         let observer = observers[number]!
         observer.reset()
+        worker.badNumber = nil
+        let watch = worker.numberWatch
         for index in threadDivision.range(of: number) {
-            let isFirst = index == 0
+            let microBatch = microBatches.lowerBound + index
             let target = fold.next
-            facts.setLoss(
-                try compute(
-                    microBatches.lowerBound + index, after: completedSteps, worker, into: target,
-                    observer: fold.isLast ? observer : nil, isFirst: isFirst),
-                of: microBatches.lowerBound + index)
+            let closing = fold.isLast ? observer : nil
+            watch?.begin(target.floats, before: closing)
+            let loss = try compute(
+                microBatch, after: completedSteps, worker, into: target, forwardObserver: watch,
+                observer: watch ?? closing, isFirst: index == 0)
+            facts.setLoss(loss, of: microBatch)
+            if let watch { note(watch, loss: loss, of: microBatch, worker) }
             WindowTrace.current?.note(
                 (
-                    completedSteps,
-                    (microBatches.lowerBound + index) * configuration.microBatchSize,
+                    completedSteps, microBatch * configuration.microBatchSize,
                     configuration.microBatchSize
                 ), length: configuration.model.blockSize, inputs: worker.tokens,
                 targets: worker.targets)
@@ -111,6 +119,21 @@ final class GradientComputation: @unchecked Sendable {
             worker.clock.lap(.fold)
         }
         if let failure = observer.failure { throw failure }
+    }
+
+    /// Keeps what a thread has found first, with the tokens that it was computed from.
+    private func note(
+        _ watch: NumberWatch, loss: Double, of microBatch: Int, _ worker: Worker
+    ) {
+        watch.end(loss: loss)
+        guard worker.badNumber == nil, let finding = watch.finding else { return }
+        let count = configuration.microBatchSize * configuration.model.blockSize
+        let values = { (tokens: UnsafeMutablePointer<Int32>) in
+            Array(UnsafeBufferPointer(start: tokens, count: count))
+        }
+        worker.badNumber = BadNumber(
+            microBatch, sequences: configuration.microBatchSize, finding,
+            tokens: values(worker.tokens), targets: values(worker.targets))
     }
 
     /// Forward and backward of one micro-batch.

@@ -8,67 +8,84 @@ import Model
 struct NumberDiagnosis {
     let communicator: any Communicator
     let computation: GradientComputation
-    let layout: ParameterLayout
+    let model: LanguageModel
+    /// The arena.
+    let weights: UnsafePointer<Float>
     let sequences: Int
     let worker: Worker
     /// A gradient arena that may be overwritten.
     let scratch: UnsafeMutablePointer<Float>
 
-    /// What was found, one line a rank; the same on every rank, which all call it.
+    /// What was found; the same on every rank, which all call it.
     ///
     /// - Parameters:
     ///   - isSuspect: whether this rank's own losses or gradient were not finite.
     ///   - owner: of the first part of the sum that is not.
     /// - Throws: exit code 71 where a rank is lost.
     func run(
-        after completedSteps: Int, isSuspect: Bool, owner: Int?
-    ) throws(Failure) -> String {
-        let own = isSuspect ? (try? look(after: completedSteps)) ?? "its tokens cannot be read" : ""
-        let lines = try communicator.allgather(own).enumerated().filter { !$0.element.isEmpty }
-        guard lines.isEmpty else {
-            return lines.prefix(8).map { "\(communicator.name(of: $0.offset)): \($0.element)" }
-                .joined(separator: "; ")
-        }
+        _ report: StepReport, after completedSteps: Int, isSuspect: Bool, owner: Int?
+    ) throws(Failure) -> BadStep {
+        let own =
+            isSuspect
+            ? (try? look(after: completedSteps)) ?? BadNumber("its tokens cannot be read") : nil
+        if let found = try communicator.badStep(report, own: own) { return found }
         let place = owner.map { ", first in what \(communicator.name(of: $0)) received" } ?? ""
-        return
+        return BadStep(
+            report,
             "every rank's own gradient was finite: the sum over them is too large, or was damaged on the "
-            + "way\(place)"
+                + "way\(place)")
     }
 
-    private func look(after completedSteps: Int) throws(Failure) -> String {
+    private func look(after completedSteps: Int) throws(Failure) -> BadNumber {
+        let watch = NumberWatch(
+            model, weights: weights, activations: worker.activations, sequences: sequences)
         for microBatch in computation.microBatches {
-            let layers = FirstBadLayer()
+            watch.begin(scratch)
             let loss = try computation.compute(
                 microBatch, after: completedSteps, worker, into: GradientTarget(scratch),
-                forwardObserver: layers, isFirst: microBatch == computation.microBatches.lowerBound)
-            let first = microBatch * sequences
-            let place = "micro-batch \(microBatch) (sequences \(first) to \(first + sequences - 1))"
-            if let layer = layers.layer { return "\(place): not finite from layer \(layer) on" }
-            if !loss.isFinite { return "\(place): its loss is not finite, behind the last layer" }
-            if let tensor = firstBadTensor() {
-                return "\(place): its gradient is not finite, first that of '\(tensor)'"
+                forwardObserver: watch, observer: watch,
+                isFirst: microBatch == computation.microBatches.lowerBound)
+            watch.end(loss: loss)
+            if let finding = watch.finding {
+                return BadNumber(microBatch, sequences: sequences, finding)
             }
         }
-        return "sequences \(computation.microBatches.lowerBound * sequences) to "
-            + "\(computation.microBatches.upperBound * sequences - 1), each micro-batch finite when it is "
-            + "computed again: their sum is too large, or its processor or memory is broken"
+        return BadNumber(
+            "sequences \(computation.microBatches.lowerBound * sequences) to "
+                + "\(computation.microBatches.upperBound * sequences - 1), each micro-batch finite when it is "
+                + "computed again: their sum is too large, or its processor or memory is broken")
     }
+}
 
-    /// In the order of the backward pass.
-    private func firstBadTensor() -> String? {
-        layout.tensors.sorted { $0.completion < $1.completion }.first {
-            FiniteCheck.firstBad(scratch + $0.offset, count: $0.count) != nil
-        }?.name
-    }
-
-    private final class FirstBadLayer: ForwardObserver {
-        private(set) var layer: Int?
-
-        func didPass(_ layer: Int, output: UnsafeMutableBufferPointer<Float>) {
-            guard self.layer == nil,
-                FiniteCheck.firstBad(output.baseAddress!, count: output.count) != nil
-            else { return }
-            self.layer = layer
+extension Communicator {
+    /// What the ranks have found in a step, one part of the message a rank; nil where none has anything. All
+    /// ranks call it.
+    ///
+    /// - Parameter own: what this rank has found.
+    /// - Throws: exit code 71 where a rank is lost.
+    func badStep(_ report: StepReport, own: BadNumber?) throws(Failure) -> BadStep? {
+        let found = try allgather(own?.text ?? "").enumerated().compactMap { rank, text in
+            BadNumber(text: text).map { (rank: rank, badNumber: $0) }
         }
+        guard !found.isEmpty else { return nil }
+        return BadStep(
+            report,
+            found.prefix(8).map { "\(name(of: $0.rank)): \($0.badNumber.finding)" }
+                .joined(separator: "; "),
+            found.lazy.map(\.badNumber).first { $0.microBatch != nil })
+    }
+}
+
+extension BadStep {
+    /// A step whose numbers are not finite.
+    ///
+    /// - Parameter found: where they come from.
+    fileprivate init(_ report: StepReport, _ found: String, _ badNumber: BadNumber? = nil) {
+        let isFinite = report.loss.isFinite && report.gradientNorm.isFinite
+        cause = .numbers
+        message =
+            "loss \(report.loss), gradient norm \(report.gradientNorm): "
+            + (isFinite ? "finite, but not what they are made of" : "not finite") + "; \(found)"
+        self.badNumber = badNumber
     }
 }

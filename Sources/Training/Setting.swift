@@ -206,6 +206,10 @@ package struct Setting: Sendable {
             "hash-interval", \.hashInterval, 0...1_000_000_000, .debugging,
             "steps between lines of hashes.jsonl, the weights' fingerprint of every block, by which "
                 + "`causalgen compare` finds where two runs part; 0: none"),
+        flag(
+            "detect-nan", \.detectsBadNumbers, .debugging,
+            "look at every number of every pass, and keep the tokens of a micro-batch that has one which is "
+                + "not finite"),
 
         optionalInteger(
             "threads", \.threadsChosen, 1...4096, .workers,

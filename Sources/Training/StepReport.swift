@@ -27,6 +27,8 @@ package struct BadStep: Equatable, Sendable {
     package let cause: Cause
     /// What was found, and where.
     package let message: String
+    /// The micro-batch that it comes from, and perhaps its tokens; nil where none is known.
+    package var badNumber: BadNumber?
 }
 
 /// What a run does about a step that was not done.

@@ -6,24 +6,11 @@ import Model
 extension Trainer {
     /// Why the step must not be done; the same on every rank.
     func badStep(_ report: StepReport) throws(Failure) -> BadStep? {
+        if configuration.detectsBadNumbers, let detected = try detectedStep(report) {
+            return detected
+        }
         guard report.loss.isFinite && report.gradientNorm.isFinite else {
-            if Mutation.trustNumbers.isActive { return nil }
-            let rank = communicator.rank
-            let diagnosis = NumberDiagnosis(
-                communicator: communicator, computation: computation, layout: model.layout,
-                sequences: configuration.microBatchSize, worker: workers.all[0],
-                scratch: exchange.gradient)
-            communicator.watch.phase = .diagnosis
-            let found = try diagnosis.run(
-                after: completedSteps,
-                isSuspect: communicator.size == 1 || exchange.hadBadNumber
-                    || !facts.areLossesFinite(of: division.range(of: rank)),
-                owner: facts.firstBadOwner)
-            return BadStep(
-                cause: .numbers,
-                message:
-                    "loss \(report.loss), gradient norm \(report.gradientNorm): not finite; \(found)"
-            )
+            return Mutation.trustNumbers.isActive ? nil : try diagnosedStep(report)
         }
         let clip = configuration.gradientClip
         let norm = clip > 0 ? min(clip, report.gradientNorm) : report.gradientNorm
@@ -45,6 +32,30 @@ extension Trainer {
                 loss: report.loss, gradientNorm: report.gradientNorm)
         else { return nil }
         return BadStep(cause: .numbers, message: spike.description)
+    }
+
+    /// What the threads of all ranks have found in their passes; nil where that is nothing. Numbers that are
+    /// not finite may be lost on their way to the loss, so the sums do not decide.
+    private func detectedStep(_ report: StepReport) throws(Failure) -> BadStep? {
+        let own = workers.all.compactMap(\.badNumber).min {
+            $0.microBatch ?? 0 < $1.microBatch ?? 0
+        }
+        return try communicator.badStep(report, own: own)
+    }
+
+    /// Computes again what may be to blame for a loss or gradient that is not finite.
+    private func diagnosedStep(_ report: StepReport) throws(Failure) -> BadStep {
+        let rank = communicator.rank
+        let diagnosis = NumberDiagnosis(
+            communicator: communicator, computation: computation, model: model,
+            weights: weights.floats, sequences: configuration.microBatchSize,
+            worker: workers.all[0], scratch: exchange.gradient)
+        communicator.watch.phase = .diagnosis
+        return try diagnosis.run(
+            report, after: completedSteps,
+            isSuspect: communicator.size == 1 || exchange.hadBadNumber
+                || !facts.areLossesFinite(of: division.range(of: rank)),
+            owner: facts.firstBadOwner)
     }
 
     /// Faults of a test that happen between a step's phases.

@@ -15,6 +15,10 @@ package final class Worker: @unchecked Sendable {
     let fold: GradientFold?
     /// How long it computed in the present step.
     var computeSeconds = 0.0
+    /// Looks at every number of its passes; nil where nobody asks.
+    var numberWatch: NumberWatch?
+    /// What that has found first in the present step.
+    var badNumber: BadNumber?
     /// Where it notes what it does; nil where nobody asks.
     var timeline: Timeline?
     /// Why this worker could not do its part of the job that the pool ran last.
