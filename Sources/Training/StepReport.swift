@@ -5,6 +5,8 @@ package struct StepReport: Sendable {
     /// The norm of the gradient before clipping.
     package var gradientNorm = 0.0
     package var learningRate = 0.0
+    /// Whether the gradient was clipped.
+    package var isClipped = false
     /// Why the step changed nothing; nil where it is done. All ranks have the same.
     package var refusal: BadStep?
     /// Why the run is to save and stop at the next step boundary; nil where it is not. All ranks have the same.

@@ -180,12 +180,12 @@ package final class Trainer: @unchecked Sendable {
         }
 
         let clip = configuration.gradientClip
-        let isClipped = clip > 0 && report.gradientNorm > clip
+        report.isClipped = clip > 0 && report.gradientNorm > clip
         update = AdamW.Step(
             number: completedSteps + 1, learningRate: report.learningRate,
             beta1: configuration.beta1, beta2: configuration.beta2, epsilon: configuration.epsilon,
             weightDecay: configuration.weightDecay,
-            gradientScale: isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
+            gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
         workers.pool.run(updateWeights)
         enter(.allgather)
         let gatherStart = monotonicSeconds()
