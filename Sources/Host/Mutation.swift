@@ -28,6 +28,8 @@ package enum Mutation: String, Sendable {
     case nameNobody = "name-nobody"
     /// A rank stops where it is asked to, whatever the others do.
     case stopAlone = "stop-alone"
+    /// A gradient that is to be checked is a thousandth too large in one tensor.
+    case scaleGradient = "scale-gradient"
     /// What a rank waits for has no limit.
     case waitForEver = "wait-for-ever"
 

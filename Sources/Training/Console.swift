@@ -86,7 +86,7 @@ package enum Format {
     }
 
     /// Seconds as m:ss or h:mm:ss.
-    static func duration(_ seconds: Double) -> String {
+    package static func duration(_ seconds: Double) -> String {
         let total = Int(max(0, seconds.rounded()))
         let two = { (number: Int) in String(number).paddedLeft(2).replacing(" ", with: "0") }
         let (hours, minutes) = (total / 3600, total / 60 % 60)

@@ -21,8 +21,8 @@ struct Causalgen: ParsableCommand {
         version: Version.text,
         subcommands: [
             Prepare.self, Train.self, Eval.self, Sample.self, Plot.self, Bench.self, Plan.self,
-            Replay.self, Doctor.self, Inspect.self, Compare.self, Export.self, Import.self,
-            VerifyResume.self,
+            Replay.self, Gradcheck.self, Doctor.self, Inspect.self, Compare.self, Export.self,
+            Import.self, VerifyResume.self,
         ])
 
     static func main() {

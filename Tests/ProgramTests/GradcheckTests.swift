@@ -1,0 +1,63 @@
+import Foundation
+import Testing
+
+/// `gradcheck`: the gradients of training against differences in Double.
+@Suite struct GradcheckTests {
+    private static func check(
+        _ more: [String], _ variables: [String: String] = [:]
+    ) throws -> Program.Result {
+        try Program.run(
+            [
+                "gradcheck", "--n-layer", "2", "--n-embd", "12", "--n-head", "2", "--block-size",
+                "6",
+                "--vocabulary-size", "11",
+            ] + more, variables)
+    }
+
+    @Test(arguments: [
+        [], ["--reduce", "min", "--context", "prefix", "--bias"],
+        ["--reduce", "mean", "--context", "prefix", "--activation", "causal", "--bias"],
+        ["--context", "global", "--activation", "causal", "--micro-batch-size", "3"],
+        ["--reduce", "mean", "--dropout", "0.1", "--elements", "1000"],
+    ])
+    func everyShapeIsRight(_ words: [String]) throws {
+        let result = try Self.check(words + ["--json"])
+        #expect(result.exitCode == 0, "\(result.output)\(result.errors)")
+        let found = try InspectTests.json(result)
+        let tensors = try #require(found["tensors"] as? [[String: Any]])
+        #expect(tensors.count == (words.contains("--bias") ? 24 : 13))
+        let bound = try #require(found["relative_bound"] as? Double)
+        let noise = try #require(found["absolute_bound"] as? Double)
+        #expect(bound < 2e-5 && noise < 1e-7)
+        for tensor in tensors {
+            #expect(tensor["right"] as? Bool == true)
+            let checked = try #require(tensor["checked"] as? Int)
+            let kinks = try #require(tensor["kinks"] as? Int)
+            if words.contains("--elements") {
+                #expect(checked + kinks > 8)
+            } else {
+                #expect(checked + kinks == 8)
+            }
+        }
+    }
+
+    @Test func aFactorOfAThousandthIsWrong() throws {
+        let result = try Self.check([], ["CAUSALGEN_TEST_MUTATION": "scale-gradient"])
+        #expect(result.exitCode == 1, "\(result.output)")
+        let wrong = result.output.split(separator: "\n").filter { $0.hasSuffix("  WRONG") }
+        #expect(wrong.count == 1)
+        let name = try #require(wrong.first?.split(separator: " ").first)
+        #expect(result.errors.contains("the gradient is wrong, or could not be judged, in \(name)"))
+    }
+
+    @Test func tokensMayBeOfData() throws {
+        let place = try Workplace()
+        let result = try Program.run([
+            "gradcheck", "--data", place.file("data"), "--n-layer", "1", "--n-embd", "8",
+            "--n-head", "2", "--block-size", "4", "--elements", "2",
+        ])
+        #expect(result.exitCode == 0, "\(result.errors)")
+        #expect(result.output.contains("\nright within "))
+        #expect(try Program.run(["gradcheck", "--elements", "0"]).exitCode == 64)
+    }
+}
