@@ -19,6 +19,10 @@ enum CheckpointCheck {
 
     private static func roundTrip(_ wanted: String) -> Finding {
         let what = "checkpoint"
+        guard (try? Processor.check()) != nil else {
+            return .failed(
+                what, "not tried: this processor lacks instructions that it takes", cure: nil)
+        }
         guard let parent = OutputCheck.existing(wanted) else {
             return .failed(what, "'\(wanted)' is no directory", cure: "choose another --out-dir")
         }

@@ -27,7 +27,7 @@ enum LauncherCheck {
     }
 
     private static func slurm(_ surroundings: Surroundings) -> Finding {
-        let result = surroundings.run(["srun", "--mpi=list"], seconds: 10)
+        let result = surroundings.run(["srun", "--mpi=list"], seconds: 5)
         if case .notStarted = result.end { return .ok("SLURM", "there is no srun here") }
         guard result.isDone else {
             return .warning(

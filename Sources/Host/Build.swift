@@ -12,6 +12,6 @@ package enum Build {
     package static let target = String(cString: causalgen_target())
 
     /// The version of Swift's library that it runs with, which a program that is linked statically has in
-    /// itself.
+    /// itself. The library of 6.3.1 calls itself 6.3.0.
     package static let swift = "\(_SwiftStdlibVersion.current)"
 }

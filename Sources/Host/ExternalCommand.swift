@@ -97,10 +97,9 @@ package struct ExternalCommand: Sendable {
         var texts: [[UInt8]] = [[], []]
         var end: End?
         var isKilled = false
+        var descriptors = [output, errors].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        var piece = [UInt8](repeating: 0, count: 1 << 14)
         while end == nil {
-            var descriptors = [output, errors].map {
-                pollfd(fd: $0, events: Int16(POLLIN), revents: 0)
-            }
             // A stream that has ended is always ready: the pause is then made here.
             if poll(&descriptors, 2, 20) > 0 { usleep(1_000) }
             var status: Int32 = 0
@@ -108,8 +107,8 @@ package struct ExternalCommand: Sendable {
             if waitpid(process, &status, WNOHANG) == process {
                 end = status & 0x7f == 0 ? .exit(status >> 8 & 0xff) : .signal(status & 0x7f)
             }
-            take(output, &texts[0])
-            take(errors, &texts[1])
+            take(output, &texts[0], &piece)
+            take(errors, &texts[1], &piece)
             let taken = start.duration(to: clock.now)
             if end == nil && taken > .seconds(seconds) {
                 if !isKilled { kill(-process, SIGKILL) }
@@ -122,8 +121,9 @@ package struct ExternalCommand: Sendable {
     }
 
     /// Reads what a stream has at the moment.
-    private static func take(_ descriptor: Int32, _ text: inout [UInt8]) {
-        var piece = [UInt8](repeating: 0, count: 1 << 14)
+    private static func take(
+        _ descriptor: Int32, _ text: inout [UInt8], _ piece: inout [UInt8]
+    ) {
         var budget = 64
         while budget > 0, case let count = read(descriptor, &piece, piece.count), count > 0 {
             text += piece.prefix(min(count, mostBytes - text.count))

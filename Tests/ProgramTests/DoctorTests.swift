@@ -108,6 +108,23 @@ import Testing
         #expect(findings(result).count { $0.what == "program" } == 1)
     }
 
+    /// A processor that lacks what the program was built for, as /proc/cpuinfo tells.
+    @Test(.enabled(if: geteuid() == 0, "only root may give a process another /proc/cpuinfo"))
+    func aProcessorThatIsTooOldIsAFailure() throws {
+        let place = try Workplace(prepared: false)
+        let cpuinfo = try String(contentsOfFile: "/proc/cpuinfo", encoding: .utf8)
+        guard cpuinfo.contains(" avx2 ") else { return }
+        try place.write("cpuinfo", Data(cpuinfo.replacing(" avx2 ", with: " ").utf8))
+        let result = try Program.execute([
+            "unshare", "--mount", "bash", "-c",
+            #"mount --bind "$0/cpuinfo" /proc/cpuinfo; exec "$@""#, place.path, Program.path,
+            "doctor", "--out-dir", place.file("runs"),
+        ])
+        #expect(result.exitCode == 1, "\(result.output)\(result.errors)")
+        #expect(try finding("instruction set", result).text.contains("lacks avx2"))
+        #expect(try finding("checkpoint", result).text.contains("not tried"))
+    }
+
     /// Tools that are broken, each in its way.
     @Test func brokenToolsAreFindings() throws {
         let place = try Workplace(prepared: false)
@@ -147,7 +164,7 @@ import Testing
     @Test func aToolThatHangsIsLeft() throws {
         let place = try Workplace(prepared: false)
         let result = try examine(
-            place, tools: ["srun": "trap : TERM INT; while :; do echo more; done"])
+            place, tools: ["srun": "trap : TERM INT; while :; do echo more; sleep 0.05; done"])
         #expect(result.exitCode == 0, "\(result.output)")
         #expect(try finding("SLURM", result).text.contains("no end within its time limit"))
         #expect(

@@ -103,6 +103,7 @@ import Testing
         #expect(try Program.run(words).exitCode == 0)
 
         let starts = try starts(place)
+        try #require(starts.count == 4)
         #expect(starts.map { $0["first_step"] as? Int } == [0, 2, 4, 6])
         #expect(starts.map { $0["last_step"] as? Int } == [nil, 4, 6, 6])
         #expect(starts.map { $0["exit_code"] as? Int } == [nil, 70, 0, 0])
@@ -132,7 +133,7 @@ import Testing
             Data(text.replacing(line, with: many.joined(separator: ",\n")).utf8))
         #expect(try Program.run(place.train()).exitCode == 0)
         let starts = try starts(place)
-        #expect(starts.count == 100)
+        try #require(starts.count == 100)
         let before = "\(starts[98]["pid"] ?? "")"
         #expect(before.hasPrefix("1149"), "the newest are kept: \(before)")
     }

@@ -185,6 +185,7 @@ import Testing
             on: ranks, fault: "hang rank=1 step=3", variables: variables,
             ["--deadline", "2"])
         #expect(try running.wait(atMost: 30).exitCode == 71)
+        for process in run.processes { kill(process, SIGKILL) }
     }
 
     // MARK: Names
