@@ -64,16 +64,18 @@ package final class NumberWatch: ForwardObserver, BackwardObserver {
         let first = matrices.first { $0.firstBad != nil }?.name ?? "h.\(layer).mlp.c_proj"
         let parts = model.layout.namedBlocks
         let isEmbedding = first == "embedding"
-        let part = parts[isEmbedding ? 0 : layer + 1]
         let place = isEmbedding ? "the embedding" : "layer \(layer)"
-        finding = "not finite from \(place) on, first behind '\(first)'"
-        if let weight = part.tensors.first(where: isBad) {
-            finding! += ", whose weight '\(weight.name)' is not finite itself"
-        }
+        finding =
+            "not finite from \(place) on, first behind '\(first)'"
+            + blame(parts[isEmbedding ? 0 : layer + 1])
     }
 
-    private func isBad(_ tensor: ParameterTensor) -> Bool {
-        FiniteCheck.firstBad(weights + tensor.offset, count: tensor.count) != nil
+    /// What weights have to do with it.
+    private func blame(_ part: ModelBlock) -> String {
+        let bad = part.tensors.first {
+            FiniteCheck.firstBad(weights + $0.offset, count: $0.count) != nil
+        }
+        return bad.map { "; the weight '\($0.name)' is not finite itself" } ?? ""
     }
 
     package func didComplete(_ stage: BackwardStage) {
@@ -81,7 +83,10 @@ package final class NumberWatch: ForwardObserver, BackwardObserver {
         guard finding == nil, let gradient else { return }
         let rows = sequences * model.configuration.blockSize
         if stage == .head && FiniteCheck.firstBad(activations.losses, count: rows) != nil {
-            finding = Self.badLoss
+            let norm = model.matricesOfHead(in: activations, sequences: sequences)[0]
+            let first = norm.firstBad == nil ? "logits" : norm.name
+            finding =
+                "\(Self.badLoss), first behind '\(first)'" + blame(model.layout.namedBlocks.last!)
             return
         }
         let layers = model.configuration.layers

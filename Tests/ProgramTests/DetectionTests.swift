@@ -61,4 +61,22 @@ import Testing
         #expect(rolled.errors.contains("not finite from layer 0 on"))
         #expect(digest(rolled) == digest(whole.result))
     }
+
+    /// A weight that is not finite, in a checkpoint that nobody should have: layer and weight are named.
+    @Test func aBadWeightIsNamed() throws {
+        let run = try FaultedRun()
+        let trained = try run.train(
+            fault: "gradient nan layer=1 step=5", mutation: "trust-numbers", "--max-steps", "6")
+        #expect(trained.exitCode == 0, "\(trained.errors)")
+        let directory = URL(fileURLWithPath: run.path(step: 5)).deletingLastPathComponent().path
+        let result = try Program.run([
+            "replay", directory, "--step", "6", "--micro-batch", "3",
+        ])
+        #expect(result.exitCode == 0, "\(result.errors)")
+        #expect(
+            result.output.contains(
+                "NOT FINITE: micro-batch 3 (sequences 6 to 7): not finite from layer 1 on, first behind "
+                    + "'h.1.mlp.gelu slope'; the weight 'transformer.h.1.mlp.c_fc.weight' is not finite "
+                    + "itself"), "\(result.output)")
+    }
 }
