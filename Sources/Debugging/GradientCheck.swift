@@ -35,6 +35,8 @@ final class GradientCheck: @unchecked Sendable {
 
     /// h
     static let difference = 1e-6
+    /// C, at least: LayerNorm of two numbers leaves so little of a gradient that rounding outweighs it.
+    static let leastWidth = 4
 
     private let model: LanguageModel
     private let weights: Arena
@@ -124,13 +126,14 @@ final class GradientCheck: @unchecked Sendable {
 
     // MARK: The bound
 
-    /// The relative part of the bound: 4 u √(n k), four times the width of that walk.
+    /// The relative part of the bound: 8 u √(n k), eight times the width of that walk: what a tensor's largest
+    /// gradient is may itself be a difference of larger numbers, which LayerNorm takes.
     var relativeBound: Double {
         let shape = model.configuration
         let terms = max(shape.hiddenWidth, shape.vocabulary, tokens.count)
         // Forward and backward: embedding, six kernels a block, the final norm, the head, the loss.
         let kernels = 2 * (6 * shape.layers + 4)
-        return 4 * 0x1p-24 * Double(terms * kernels).squareRoot()
+        return 8 * 0x1p-24 * Double(terms * kernels).squareRoot()
     }
 
     /// The absolute part: some ten roundings of the loss in Double, in both of two losses, over 2h.

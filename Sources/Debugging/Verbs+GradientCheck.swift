@@ -22,6 +22,13 @@ extension Verbs {
             Console.remark("--dropout is left out: the reference model has none")
             configuration.model.dropout = 0
         }
+        guard configuration.model.width >= GradientCheck.leastWidth else {
+            throw Failure(
+                .configuration,
+                "--n-embd is \(configuration.model.width): LayerNorm leaves so little of the gradient of so "
+                    + "few numbers that rounding outweighs it; give at least \(GradientCheck.leastWidth)"
+            )
+        }
         let model = LanguageModel(configuration.model, seed: configuration.seed)
         let (tokens, targets) = try windows(configuration, dataset)
         let check = GradientCheck(

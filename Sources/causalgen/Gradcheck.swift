@@ -14,15 +14,15 @@ struct Gradcheck: ParsableCommand {
             chance. The weights are those of step 0, spread so that every path carries something. \
             Tokens are random, or those of --data; 2 sequences, or --micro-batch-size. Dropout is left out.
 
-            The bound is what rounding can do: 4 u sqrt(n k) of the tensor's largest gradient, u = 2^-24, n \
+            The bound is what rounding can do: 8 u sqrt(n k) of the tensor's largest gradient, u = 2^-24, n \
             the terms of the longest sum (the largest of 4C, V and the positions), k the kernels that a \
             number goes through forward and backward, 2 (6 L + 4): n k independent roundings add up like \
-            a random walk, of which this is four times the width. To it comes the rounding of the loss \
+            a random walk, of which this is eight times the width. To it comes the rounding of the loss \
             in Double over h. A wrong factor of a thousandth is seen. max and min have kinks: an element \
             beyond the bound that lies between the differences to the left and to the right is counted \
             as one and not judged; a tensor of which nothing could be judged is not right.
 
-            Exit code 1 where a gradient is wrong. A shape such as L2 C16 T8 takes a second; the preset \
+            Exit code 1 where a gradient is wrong. --n-embd is at least 4. A shape such as L2 C16 T8 takes a second; the preset \
             shakespeare-cpu minutes, and it says how many. Shape and model are chosen as for train \
             (causalgen train --help).
             """)

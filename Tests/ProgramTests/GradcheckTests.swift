@@ -28,7 +28,7 @@ import Testing
         #expect(tensors.count == (words.contains("--bias") ? 24 : 13))
         let bound = try #require(found["relative_bound"] as? Double)
         let noise = try #require(found["absolute_bound"] as? Double)
-        #expect(bound < 2e-5 && noise < 1e-7)
+        #expect(bound < 1e-4 && noise < 1e-7)
         for tensor in tensors {
             #expect(tensor["right"] as? Bool == true)
             let checked = try #require(tensor["checked"] as? Int)
@@ -48,6 +48,21 @@ import Testing
         #expect(wrong.count == 1)
         let name = try #require(wrong.first?.split(separator: " ").first)
         #expect(result.errors.contains("the gradient is wrong, or could not be judged, in \(name)"))
+    }
+
+    /// By this seed two positions are so near to each other that a difference goes over the edge.
+    @Test func aKinkIsCountedAndNotJudged() throws {
+        let result = try Program.run([
+            "gradcheck", "--n-layer", "3", "--n-embd", "4", "--n-head", "1", "--block-size", "48",
+            "--activation", "causal", "--seed", "2", "--json",
+        ])
+        #expect(result.exitCode == 0, "\(result.output)\(result.errors)")
+        let tensors = try #require(
+            try InspectTests.json(result)["tensors"] as? [[String: Any]])
+        let kinks = tensors.filter { $0["kinks"] as? Int ?? 0 > 0 }
+        #expect(kinks.compactMap { $0["tensor"] as? String } == ["transformer.h.0.ln_2.weight"])
+        let narrow = try Program.run(["gradcheck", "--n-embd", "2", "--n-head", "1"])
+        #expect(narrow.exitCode == 78 && narrow.errors.contains("give at least 4"))
     }
 
     @Test func tokensMayBeOfData() throws {
