@@ -1,4 +1,10 @@
+#include <errno.h>
+#include <execinfo.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -56,3 +62,95 @@ static inline const char *causalgen_target(void) {
     return "arm64";
 #endif
 }
+
+/// The call stack of one thread, written by that thread in a signal handler.
+
+enum { causalgen_most_frames = 64 };
+
+struct causalgen_stack {
+    void *frames[causalgen_most_frames];
+    /// How many frames there are; 0 until the thread has written them.
+    int count;
+};
+
+/// The kernel's number of the calling thread.
+static inline int causalgen_thread_number(void) { return (int)syscall(SYS_gettid); }
+
+/// Writes the calling thread's stack to where the signal's sender wants it. Nothing is allocated.
+static inline void causalgen_write_stack(int signal, siginfo_t *info, void *context) {
+    (void)signal;
+    (void)context;
+    if (info->si_code != SI_QUEUE || info->si_pid != getpid()) return;
+    const int error = errno;
+    struct causalgen_stack *stack = (struct causalgen_stack *)info->si_value.sival_ptr;
+    __atomic_store_n(&stack->count, backtrace(stack->frames, causalgen_most_frames), __ATOMIC_RELEASE);
+    errno = error;
+}
+
+/// Lets threads answer a signal with their stacks. The unwinder is loaded here, as a handler must not.
+static inline int causalgen_install_stack_handler(int signal) {
+    void *frame[1];
+    backtrace(frame, 1);
+    struct sigaction action;
+    memset(&action, 0, sizeof(action));
+    action.sa_sigaction = causalgen_write_stack;
+    action.sa_flags = SA_SIGINFO | SA_RESTART;
+    return sigaction(signal, &action, 0);
+}
+
+/// Asks a thread of this process for its stack; 0 or -1.
+static inline int causalgen_ask_for_stack(int thread, int signal, struct causalgen_stack *stack) {
+    siginfo_t info;
+    memset(&info, 0, sizeof(info));
+    info.si_signo = signal;
+    info.si_code = SI_QUEUE;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_ptr = stack;
+    return (int)syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, signal, &info);
+}
+
+/// The frames that a thread has written so far.
+static inline int causalgen_stack_count(const struct causalgen_stack *stack) {
+    return __atomic_load_n(&stack->count, __ATOMIC_ACQUIRE);
+}
+
+/// The Swift runtime's own way from a symbol to a name; to be freed. 0 where it is no symbol of Swift's.
+char *swift_demangle(
+    const char *symbol, size_t length, char *name, size_t *capacity, unsigned int flags);
+
+/// Lets any process of this user attach a debugger, where the kernel allows it to parents alone.
+static inline void causalgen_allow_debugger(void) { prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0); }
+
+/// Whether operations of the calling thread that are invalid, divide by zero or overflow raise SIGFPE: 0
+/// where the processor can; with `traps` they do so from now on.
+static inline int causalgen_trap_arithmetic(int traps) {
+#if defined(__x86_64__)
+    // MXCSR: bits 0 to 5 say what has happened, 7 to 12 mask it; invalid, division, overflow are unmasked.
+    if (traps) __builtin_ia32_ldmxcsr(__builtin_ia32_stmxcsr() & ~0x3fu & ~0x680u);
+    return 0;
+#else
+    (void)traps;
+    return -1;
+#endif
+}
+
+/// The instruction that raised SIGFPE.
+static inline void *causalgen_fault_address(siginfo_t info) { return info.si_addr; }
+
+/// What lies at an address of this process: glibc's Dl_info, which hides behind _GNU_SOURCE too.
+
+struct causalgen_symbol {
+    const char *file;
+    void *file_start;
+    /// 0 where the file exports no name for it.
+    const char *name;
+    void *start;
+};
+int causalgen_find_symbol(const void *address, struct causalgen_symbol *symbol) __asm__("dladdr");
+
+/// Where the table of segments of the program's own file lies in memory.
+static inline unsigned long causalgen_program_headers(void) { return getauxval(AT_PHDR); }
+
+/// Names the calling thread, in at most 15 bytes.
+static inline void causalgen_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }

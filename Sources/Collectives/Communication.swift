@@ -16,7 +16,10 @@ package enum Communication {
         environment: [String: String] = ProcessInfo.processInfo.environment,
         _ work: @escaping @Sendable (any Communicator) throws(Failure) -> Void
     ) throws(Failure) {
+        Whereabouts.shared.serve()
         @Sendable func body(_ communicator: any Communicator) throws(Failure) {
+            Whereabouts.shared.add(rank: communicator.rank) { communicator.whereabouts }
+            Whereabouts.shared.addThread(ofRank: communicator.rank, "thread 0")
             try requireFitness(for: command, communicator)
             try work(communicator)
         }

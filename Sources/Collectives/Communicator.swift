@@ -66,6 +66,11 @@ extension Communicator {
         "rank \(rank) of \(size) (host \(hostNames[rank]))"
     }
 
+    /// A rank and its process: `rank 2 of 4 (host node1, pid 123)`.
+    package func process(of rank: Int) -> String {
+        "rank \(rank) of \(size) (host \(hostNames[rank]), pid \(processes[rank]))"
+    }
+
     /// Ends the program with a failure: its message on standard error, its exit code.
     ///
     /// A failure that all ranks agreed on is said by rank 0 alone, and every rank leaves in peace.

@@ -1,5 +1,5 @@
 /// What a rank is at: the parts of a run in which ranks wait for each other.
-package enum Phase: CaseIterable, Sendable {
+package enum Phase: Int, CaseIterable, Sendable {
     case start, reduceScatter, norm, diagnosis, allgather, evaluation, log, checkpoint, end
 
     package var name: String {

@@ -107,6 +107,7 @@ package struct Wait {
     private func heed(
         _ communicator: any Communicator, _ note: (Int, Int) -> Void = { _, _ in }
     ) throws(Failure) {
+        communicator.watch.noteWait(for: peer, since: start, now: monotonicSeconds())
         while let (notice, source) = communicator.nextNotice() {
             switch Notice.Kind(rawValue: notice.kind) {
             case .answer: note(source, Int(notice.rank))
@@ -130,17 +131,16 @@ package struct Wait {
     private func failure(
         _ communicator: any Communicator, _ culprit: Int, _ state: String
     ) -> Failure {
-        func name(_ rank: Int) -> String {
-            "rank \(rank) of \(communicator.size) (host \(communicator.hostNames[rank]), pid "
-                + "\(communicator.processes[rank]))"
-        }
         let seconds = Int((monotonicSeconds() - start).rounded())
-        let behind = culprit == peer ? "" : ", behind \(name(peer))"
+        let behind = culprit == peer ? "" : ", behind \(communicator.process(of: peer))"
+        communicator.askForWhereabouts(of: culprit)
+        let (host, process) = (communicator.hostNames[culprit], communicator.processes[culprit])
         return Failure(
             .peerLost,
-            "waiting for \(name(culprit))\(behind) for \(seconds) s: \(communicator.watch.place); "
-                + "\(state); look at it with 'ssh \(communicator.hostNames[culprit]) gdb -p "
-                + "\(communicator.processes[culprit])', then start again: training resumes from the last "
-                + "checkpoint (--deadline is the limit)")
+            "waiting for \(communicator.process(of: culprit))\(behind) for \(seconds) s: "
+                + "\(communicator.watch.place); \(state); while it is alive, 'ssh \(host) kill -USR2 "
+                + "\(process)' makes it say where its threads are, and 'ssh -t \(host) gdb -p \(process)' "
+                + "looks at it; start again: training resumes from the last checkpoint (--deadline is the "
+                + "limit)")
     }
 }

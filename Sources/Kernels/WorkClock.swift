@@ -34,6 +34,8 @@ package final class WorkClock: @unchecked Sendable {
     private var latest = 0.0
     /// What all work counts as; nil where each kind counts as itself.
     private var whole: Work?
+    /// What the thread is at, for others who ask.
+    package let place = WorkPlace()
 
     package init() {
         times = .allocate(capacity: Work.allCases.count)

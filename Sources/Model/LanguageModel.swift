@@ -53,11 +53,15 @@ package struct LanguageModel: Sendable {
         let pass = Pass(
             model: self, batch: batch, weights: weights, panels: panels, activations: activations,
             dropout: training ? configuration.dropout : 0, gradient: nil, observer: nil)
+        let place = activations.clock.place
+        place.enter(.embedding)
         pass.embed()
         for layer in 0..<configuration.layers {
+            place.enter(.layer(layer))
             pass.forwardBlock(layer)
             observer?.didPass(layer, output: pass.output(of: layer))
         }
+        place.enter(.head)
         return pass.forwardHead()
     }
 
@@ -76,12 +80,16 @@ package struct LanguageModel: Sendable {
         let pass = Pass(
             model: self, batch: batch, weights: weights, panels: panels, activations: activations,
             dropout: configuration.dropout, gradient: gradient, observer: observer)
+        let place = activations.clock.place
+        place.enter(.head)
         pass.backwardHead(lossScale: lossScale)
         observer?.didComplete(.head)
         for layer in (0..<configuration.layers).reversed() {
+            place.enter(.layer(layer))
             pass.backwardBlock(layer)
             observer?.didComplete(.block(layer, of: configuration.layers))
         }
+        place.enter(.embedding)
         pass.backwardEmbed()
         observer?.didComplete(.embedding(behind: configuration.layers))
     }

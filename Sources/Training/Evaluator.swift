@@ -43,7 +43,10 @@ package final class Evaluator: @unchecked Sendable {
             windows.count * rank / ranks..<windows.count * (rank + 1) / ranks
         }
         job = { [unowned self] worker in
-            self.workers.all[worker].clock.count(as: .evaluation) { evaluateShare(of: worker) }
+            let clock = self.workers.all[worker].clock
+            clock.place.enter(.evaluation)
+            clock.count(as: .evaluation) { evaluateShare(of: worker) }
+            clock.place.enter(.waiting)
         }
     }
 

@@ -75,6 +75,7 @@ final class GradientComputation: @unchecked Sendable {
     private func compute(worker number: Int) {
         let worker = workers.all[number]
         worker.clock.lap(.waiting)
+        defer { worker.clock.place.enter(.waiting) }
         do throws(Failure) {
             let start = monotonicSeconds()
             if let fold = worker.fold { try computeRun(worker, number, fold) }
@@ -82,6 +83,7 @@ final class GradientComputation: @unchecked Sendable {
             if number == 0 {
                 worker.computeSeconds -= exchange.exposedSeconds
                 let end = monotonicSeconds()
+                worker.clock.place.enter(.exchange)
                 try exchange.finish(worker.clock)
                 worker.note(.waiting, completedSteps + 1, since: end)
             }
@@ -152,8 +154,10 @@ final class GradientComputation: @unchecked Sendable {
         let sequences = configuration.microBatchSize
         let firstSequence = microBatch * sequences
         var start = monotonicSeconds()
+        worker.clock.place.enter(.data, microBatch: microBatch)
         try sampler.fill(
-            step: completedSteps, sequences: firstSequence..<firstSequence + sequences,
+            step: completedSteps,
+            sequences: firstSequence..<firstSequence + sequences,
             inputs: worker.tokens, targets: worker.targets)
         worker.clock.lap(.data)
         worker.note(.data, microBatch, since: start)
@@ -165,17 +169,20 @@ final class GradientComputation: @unchecked Sendable {
                 && ComputeFault.concerns(microBatch: microBatch, isFirst: isFirst)
             ? FaultyPass(self, completedSteps, before: forwardObserver, observer) : nil
         start = monotonicSeconds()
+        worker.clock.place.enter(.forward, microBatch: microBatch)
         let loss = model.forward(
             batch, weights: weights.floats, panels: weights.panels,
             activations: worker.activations, training: true, observer: faults ?? forwardObserver)
         worker.note(.forward, microBatch, since: start)
         start = monotonicSeconds()
+        worker.clock.place.enter(.backward, microBatch: microBatch)
         model.backward(
             batch, weights: weights.floats, panels: weights.panels,
             activations: worker.activations,
             lossScale: Float(1 / Double(configuration.tokensPerStep)), gradient: target,
             observer: faults?.passing(target.floats) ?? observer)
         worker.note(.backward, microBatch, since: start)
+        worker.clock.place.enter(.fold, microBatch: microBatch)
         return faults?.loss(loss) ?? loss
     }
 

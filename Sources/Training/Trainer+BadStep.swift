@@ -61,7 +61,9 @@ extension Trainer {
     /// Faults of a test that happen between a step's phases.
     func injectFaults(_ phase: Phase) {
         let (rank, step) = (communicator.rank, completedSteps + 1)
-        if ComputeFault.due(.hang, rank: rank, step: step, phase: phase) != nil { pause() }
+        if ComputeFault.due(.hang, rank: rank, step: step, phase: phase) != nil {
+            while true { pause() }
+        }
         if phase == .reduceScatter, let fault = ComputeFault.due(.weight, rank: rank, step: step) {
             ComputeFault.flipLowestBit(
                 &weights.floats[model.layout.blocks[fault.layer].expansion.weight])

@@ -111,6 +111,16 @@ package final class Trainer: @unchecked Sendable {
         completeGradient = { [unowned self] in completeGradient(worker: $0) }
         updateWeights = { [unowned self] in updateWeights(worker: $0) }
         packWeights = { [unowned self] in packWeights(worker: $0) }
+        showWhereabouts()
+    }
+
+    /// Tells who each thread is, and what it is at, to those who ask while it runs.
+    private func showWhereabouts() {
+        let (rank, clocks) = (communicator.rank, workers.all.map(\.clock))
+        workers.pool.run { worker in
+            let place = clocks[worker].place
+            Whereabouts.shared.addThread(ofRank: rank, "thread \(worker)") { place.text }
+        }
     }
 
     deinit { sampleStorage.deallocate() }
@@ -219,9 +229,11 @@ package final class Trainer: @unchecked Sendable {
     /// Adds the input part of the tied embedding's gradient to its head part, and sums the squares.
     private func completeGradient(worker number: Int) {
         workers.all[number].clock.lap(.waiting)
+        workers.all[number].clock.place.enter(.norm)
         let start = monotonicSeconds()
         defer {
             workers.all[number].clock.lap(.norm)
+            workers.all[number].clock.place.enter(.waiting)
             workers.all[number].note(.norm, completedSteps + 1, since: start)
         }
         let layout = model.layout
@@ -241,9 +253,11 @@ package final class Trainer: @unchecked Sendable {
     /// AdamW on a thread's slice of the arena, tensor by tensor.
     private func updateWeights(worker number: Int) {
         workers.all[number].clock.lap(.waiting)
+        workers.all[number].clock.place.enter(.update)
         let start = monotonicSeconds()
         defer {
             workers.all[number].clock.lap(.update)
+            workers.all[number].clock.place.enter(.waiting)
             workers.all[number].note(.update, completedSteps + 1, since: start)
         }
         for span in spans[number] {
@@ -259,7 +273,11 @@ package final class Trainer: @unchecked Sendable {
 
     private func packWeights(worker number: Int) {
         workers.all[number].clock.lap(.waiting)
-        defer { workers.all[number].clock.lap(.packing) }
+        workers.all[number].clock.place.enter(.packing)
+        defer {
+            workers.all[number].clock.lap(.packing)
+            workers.all[number].clock.place.enter(.waiting)
+        }
         weights.panels.pack(weights.floats, worker: number, of: workers.all.count)
     }
 
@@ -270,8 +288,10 @@ package final class Trainer: @unchecked Sendable {
         guard communicator.size > 1 else { return }
         let start = monotonicSeconds()
         workers.all[0].clock.lap(.waiting)
+        workers.all[0].clock.place.enter(.exchange)
         try body()
         workers.all[0].clock.lap(.exchange)
+        workers.all[0].clock.place.enter(.waiting)
         report.communicationSeconds += monotonicSeconds() - start
     }
 }

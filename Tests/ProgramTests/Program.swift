@@ -84,11 +84,11 @@ struct Program {
             process.standardOutput = FileHandle(forWritingAtPath: paths[0])
             process.standardError = FileHandle(forWritingAtPath: paths[1])
             process.standardInput = FileHandle.nullDevice
-            // The threads that tests run on have signals blocked, and a command would inherit that.
-            var (all, blocked) = (sigset_t(), sigset_t())
-            sigfillset(&all)
-            pthread_sigmask(SIG_UNBLOCK, &all, &blocked)
-            defer { pthread_sigmask(SIG_SETMASK, &blocked, nil) }
+            // A command inherits the signals that this thread blocks: those of tests block nearly all.
+            var (none, before) = (sigset_t(), sigset_t())
+            sigemptyset(&none)
+            pthread_sigmask(SIG_SETMASK, &none, &before)
+            defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
             try process.run()
         }
 
@@ -96,6 +96,21 @@ struct Program {
         var identifier: pid_t { process.processIdentifier }
 
         var isRunning: Bool { process.isRunning }
+
+        /// What it has written to standard error so far.
+        var errors: String { (try? String(contentsOfFile: paths[1], encoding: .utf8)) ?? "" }
+
+        /// Waits until it has written something to standard error, for as long as it runs, a minute at most.
+        ///
+        /// - Returns: whether it has.
+        func waitForErrors(_ isEnough: (String) -> Bool) -> Bool {
+            for _ in 0..<6000 {
+                if isEnough(errors) { return true }
+                guard isRunning else { break }
+                usleep(10_000)
+            }
+            return isEnough(errors)
+        }
 
         deinit { for path in paths { try? FileManager.default.removeItem(atPath: path) } }
 

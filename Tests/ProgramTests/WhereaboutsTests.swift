@@ -1,0 +1,87 @@
+import Foundation
+import Testing
+
+/// SIGUSR2: every rank says where each of its threads is, and trains on.
+@Suite struct WhereaboutsTests {
+    typealias Ranks = FaultedRun.Ranks
+
+    /// Slow, so that there is time to ask.
+    private func start(
+        _ place: Workplace, on ranks: Ranks, _ more: String...
+    ) throws -> Program.Running {
+        var words = place.train(
+            "--max-steps", "40", "--save-interval", "10", "--log-interval", "1", "--threads", "2")
+        var launched = 0
+        switch ranks {
+        case .alone: break
+        case .mpi(let count): launched = count
+        case .simulated(let count): words += ["--simulate-ranks", "\(count)"]
+        }
+        return try Program.start(
+            words + more, ranks: launched, ["CAUSALGEN_TEST_FAULT": "slow 30 rank=all"])
+    }
+
+    private func waitForALine(_ place: Workplace, _ running: Program.Running) {
+        let path = place.file("runs/tiny/metrics.jsonl")
+        for _ in 0..<6000 where running.isRunning {
+            if FileManager.default.contents(atPath: path)?.isEmpty == false { return }
+            usleep(10_000)
+        }
+    }
+
+    /// mpirun passes the signal on to all ranks.
+    @Test(arguments: [Ranks.alone, .mpi(2), .simulated(3)])
+    func everyThreadIsNamedAndTheBitsAreTheSame(_ ranks: Ranks) throws {
+        let place = try Workplace()
+        let plain = try Program.run(
+            place.train("--run-name", "plain", "--max-steps", "40", "--save-interval", "10"))
+        let running = try start(place, on: ranks)
+        waitForALine(place, running)
+        kill(running.identifier, SIGUSR2)
+        func isComplete(_ errors: String) -> Bool {
+            (0..<ranks.count).allSatisfy { rank in
+                let isThere = errors.contains("causalgen: rank \(rank), thread 1:   #")
+                return isThere
+                    && errors.contains("causalgen: rank \(rank) of \(ranks.count) (host ")
+            }
+        }
+        let isAnswered = running.waitForErrors(isComplete)
+        // Once more, in whatever the ranks are at now.
+        kill(running.identifier, SIGUSR2)
+        let result = try running.wait()
+        #expect(isAnswered, "\(result.errors)")
+        #expect(result.exitCode == 0, "\(result.errors)")
+        #expect(digest(result) == digest(plain))
+        // Step and phase; a thread with what it is at; functions by their names.
+        #expect(result.errors.contains(/rank 0 of \d+ \(host \S+, pid \d+\): step \d+, [a-z-]+/))
+        #expect(result.errors.contains(/rank 0, thread 0 \(.*, \d+\): [a-z]+/))
+        #expect(result.errors.contains(/rank 0, thread 0:   #\d+ .*Trainer\.step/))
+        #expect(result.errors.contains(/#\d+ .* \+ \d+ \(causalgen\+0x[0-9a-f]+\)/))
+    }
+
+    /// A rank that hangs in a phase says so itself, and the others say for whom they wait.
+    @Test(arguments: [Ranks.mpi(3), .simulated(3)]) func aRankThatHangsAnswers(_ ranks: Ranks)
+        throws
+    {
+        let run = try FaultedRun()
+        let running = try run.start(
+            on: ranks, fault: "hang rank=1 step=5 phase=norm", ["--deadline", "600"])
+        run.waitForALine(running)
+        func isComplete(_ errors: String) -> Bool {
+            errors.contains(/rank 1, thread 0:   #\d+ .*injectFaults/)
+                && errors.contains(
+                    /rank 2 of 3 \(host \S+, pid \d+\): step 5, norm; waits for rank \d/)
+        }
+        // Asked again until all have come to the step.
+        var isAnswered = false
+        for _ in 0..<30 where !isAnswered {
+            for process in Set(run.processes) { kill(process, SIGUSR2) }
+            sleep(1)
+            isAnswered = isComplete(running.errors)
+        }
+        #expect(running.isRunning)
+        for process in run.processes { kill(process, SIGKILL) }
+        let result = try running.wait()
+        #expect(isAnswered, "\(result.errors)")
+    }
+}
