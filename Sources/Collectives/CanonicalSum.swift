@@ -12,6 +12,8 @@ package final class CanonicalSum {
     private let buckets: [BucketReduction]
     /// What the buckets receive elsewhere than in the vector.
     private let scratch: UnsafeMutablePointer<Float>
+    /// The memory of that.
+    package let memory: UnsafeRawBufferPointer
     /// The buckets that were started and are not yet done.
     private var pending = 0
 
@@ -30,6 +32,7 @@ package final class CanonicalSum {
         scratch = UnsafeMutableRawPointer.allocate(
             byteCount: count * MemoryLayout<Float>.stride, alignment: 64
         ).assumingMemoryBound(to: Float.self)
+        memory = UnsafeRawBufferPointer(UnsafeBufferPointer(start: scratch, count: count))
         var buckets: [BucketReduction] = []
         var offset = 0
         for (index, schedule) in schedules.enumerated() {

@@ -65,7 +65,7 @@ package final class Activations: @unchecked Sendable {
     package let sequences: Int
     /// Of the thread that these activations belong to.
     package let clock = WorkClock()
-    private let arena: Arena
+    package let arena: Arena
     private let pieces: Pieces
 
     var blocks: [Block] { pieces.blocks }

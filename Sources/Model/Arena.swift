@@ -44,6 +44,10 @@ package final class Arena: @unchecked Sendable {
 
     deinit { free(floats) }
 
+    package var memory: UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(UnsafeBufferPointer(start: floats, count: count))
+    }
+
     /// One arena for everything that `deal` reserves: it is run once to measure and once to deal.
     static func dealt<Pieces>(_ deal: (inout ArenaPlan) -> Pieces) -> (arena: Arena, pieces: Pieces)
     {

@@ -12,6 +12,8 @@ struct ComputeFault: Sendable {
     enum Kind: String {
         /// The residual stream behind a layer, one element.
         case activation
+        /// The same, but by arithmetic: a value less itself, which of infinity is not a number.
+        case difference
         /// The sum of losses of the rank's first micro-batch.
         case loss
         /// The gradient of the rank's first micro-batch, one element of a layer's.

@@ -10,6 +10,8 @@ package struct Configuration: Sendable {
     /// B, the sequences of the global batch, all ranks together.
     package var batchSize = 12
     package var microBatchSizeChosen: Int?
+    /// The batches of so many steps come again and again; 0: every step has its own.
+    package var overfitBatches = 0
 
     package var maxSteps = 2000
     package var learningRate = 1e-3
@@ -64,6 +66,14 @@ package struct Configuration: Sendable {
     package var hashInterval = 0
     /// Whether every number of every pass is looked at, not the sums alone.
     package var detectsBadNumbers = false
+    /// The ranks that wait for a debugger before step 0.
+    package var debuggedRanks = RankSelection.none
+    /// Whether an operation that is invalid, divides by zero or overflows ends the process.
+    package var trapsArithmetic = false
+    /// Whether planned and real memory are shown.
+    package var reportsMemory = false
+    /// Whether two steps and all that belongs to a run are tried, and nothing is kept.
+    package var isFastDevelopmentRun = false
 
     /// Where the timeline of all ranks goes.
     package var traceFile = ""
@@ -79,6 +89,11 @@ package struct Configuration: Sendable {
         if let chosen = microBatchSizeChosen { return chosen }
         let count = [8, 4, 2].first { batchSize % $0 == 0 } ?? 1
         return batchSize / count
+    }
+
+    /// The step, from 0, whose batch a step is trained on.
+    package func batchNumber(after completedSteps: Int) -> Int {
+        overfitBatches > 0 ? completedSteps % overfitBatches : completedSteps
     }
 
     /// M, the micro-batches of a global batch.

@@ -156,7 +156,7 @@ final class GradientComputation: @unchecked Sendable {
         var start = monotonicSeconds()
         worker.clock.place.enter(.data, microBatch: microBatch)
         try sampler.fill(
-            step: completedSteps,
+            step: configuration.batchNumber(after: completedSteps),
             sequences: firstSequence..<firstSequence + sequences,
             inputs: worker.tokens, targets: worker.targets)
         worker.clock.lap(.data)
@@ -223,6 +223,9 @@ final class GradientComputation: @unchecked Sendable {
         func didPass(_ layer: Int, output: UnsafeMutableBufferPointer<Float>) {
             if let fault = ComputeFault.due(.activation, rank: rank, step: step, layer: layer) {
                 output[5] = fault.value
+            }
+            if let fault = ComputeFault.due(.difference, rank: rank, step: step, layer: layer) {
+                output[5] = fault.value - fault.value
             }
             nextForward?.didPass(layer, output: output)
         }

@@ -38,6 +38,8 @@ final class GradientExchange: @unchecked Sendable {
     /// Seconds of the first thread in which it moved messages or waited for them.
     private(set) var exposedSeconds = 0.0
     private var helper: ExchangeThread?
+    /// Whether additions of the helper that overflow end the process.
+    var trapsArithmetic = false
     /// The sleeps of whoever moves messages.
     private let jitter: Jitter?
     /// Where each bucket's way is noted, and when it began.
@@ -72,6 +74,7 @@ final class GradientExchange: @unchecked Sendable {
         startTimes.initialize(repeating: .nan, count: count)
         if overlaps && configuration.overlapMover == .thread {
             helper = ExchangeThread { [unowned self] () throws(Failure) in
+                if self.trapsArithmetic { ArithmeticTraps.enable() }
                 try self.moveAll(spare: true)
             }
         }
@@ -94,6 +97,9 @@ final class GradientExchange: @unchecked Sendable {
     }
 
     var bucketCount: Int { plan.buckets.count }
+
+    /// What others' gradients are received in.
+    var memory: UnsafeRawBufferPointer { sum.memory }
 
     // MARK: A step
 

@@ -12,7 +12,7 @@ import Model
 /// What the last gradient brings about is done range by range (`close`), as its parts are complete.
 package final class GradientFold {
     private let run: Int
-    private let arenas: [Arena]
+    let arenas: [Arena]
     /// Slot 0 takes the gradient that is computed; slot k > 0 holds a sum of 2^k.
     private var slots: [UnsafeMutablePointer<Float>]
     /// n, the number of gradients added so far.

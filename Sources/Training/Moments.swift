@@ -4,7 +4,7 @@ import Model
 package final class Moments: @unchecked Sendable {
     /// What is kept, in Floats of the weights' arena; one range behind another in memory.
     private let ranges: [Range<Int>]
-    private let arena: Arena
+    let arena: Arena
 
     /// - Parameter pool: the threads that update them, each its part (`ShardSpan.slices`).
     init(of ranges: [Range<Int>], _ pool: WorkerPool) {

@@ -18,7 +18,7 @@ final class ReplicaCheck: @unchecked Sendable {
     private let plan: BucketPlan
     private let activeRanks: Int
     /// Where the other rank's micro-batch is computed again; nil where nothing is ever checked.
-    private let arena: Arena?
+    let arena: Arena?
     private var isDue = false
     /// The thread whose first micro-batch is computed again, and that micro-batch's global index.
     private var thread = 0

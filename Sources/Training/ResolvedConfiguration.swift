@@ -233,6 +233,12 @@ extension Configuration {
                     + "--micro-batch-size "
                     + "\(Self.nearestDivisor(of: batchSize, to: microBatchSize))")
         }
+        guard !trapsArithmetic || ArithmeticTraps.areAvailable else {
+            throw Failure(
+                .configuration,
+                "--trap-fpe is not available: processors of this kind do not report such operations; "
+                    + "the first bad number is found at the end of its step all the same")
+        }
         guard minLearningRate <= learningRate else {
             throw Failure(
                 .configuration,

@@ -28,7 +28,7 @@ extension Setting {
     }
 
     /// The settings that a checkpoint has.
-    static let ofRuns = all.filter { $0.group != .start && $0.group != .debugging }
+    static let ofRuns = all.filter { ![.start, .debugging].contains($0.group) }
 
     /// Those of them that say nothing of the machine: its paths, its number of threads.
     static let portable = ofRuns.filter { $0.group != .place && $0.name != "threads" }

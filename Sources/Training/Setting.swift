@@ -97,6 +97,11 @@ package struct Setting: Sendable {
             "micro-batch-size", \.microBatchSizeChosen, 1...100_000_000, .batch,
             "sequences of a micro-batch, the unit of work of one thread; default B/M, M the "
                 + "largest power of two <= 8 that divides B"),
+        integer(
+            "overfit-batches", \.overfitBatches, 0...1_000_000_000, .batch,
+            "train on the batches of the first so many steps again and again, to see whether the model "
+                + "can learn them by heart (one batch of shakespeare-cpu: a loss below 0.05 after 150 "
+                + "steps); 0: off"),
 
         integer(
             "max-steps", \.maxSteps, 0...1_000_000_000, .schedule, "optimizer steps of the run",
@@ -210,6 +215,29 @@ package struct Setting: Sendable {
             "detect-nan", \.detectsBadNumbers, .debugging,
             "look at every number of every pass, and keep the tokens of a micro-batch that has one which is "
                 + "not finite"),
+        flag(
+            "fast-dev-run", \.isFastDevelopmentRun, .debugging,
+            "try what a run does, in seconds: two steps, an evaluation, a checkpoint that is read back, a "
+                + "sample; in a directory of its own, which is removed"),
+        Setting(
+            name: "wait-for-debugger", alias: nil, group: .debugging,
+            help:
+                "these ranks wait before step 0 until a debugger is attached, the others for them; no "
+                + "--deadline is in force", placeholder: "rank,rank|all",
+            read: { $0.debuggedRanks.text },
+            write: { (configuration, text) throws(Refusal) in
+                guard let ranks = RankSelection(text) else {
+                    throw Refusal(expected: "ranks such as 0 or 2,5, or all")
+                }
+                configuration.debuggedRanks = ranks
+            }, isText: true),
+        flag(
+            "trap-fpe", \.trapsArithmetic, .debugging,
+            "end with a crash report at the first operation that is invalid, divides by zero or overflows"
+        ),
+        flag(
+            "memory-report", \.reportsMemory, .debugging,
+            "after the first step and at the end, show planned and real memory by parts"),
 
         optionalInteger(
             "threads", \.threadsChosen, 1...4096, .workers,

@@ -39,7 +39,7 @@ package final class Trainer: @unchecked Sendable {
     var stopWatch: StopWatch?
     private let weightSum: CanonicalSum
     /// Where this rank's gradient ends up when it has no micro-batch of its own.
-    private let received: Arena?
+    let received: Arena?
     let facts: StepFacts
     private let sampleStorage: UnsafeMutableBufferPointer<StragglerWatch.Sample>
     private var update = AdamW.Step(
@@ -129,6 +129,12 @@ package final class Trainer: @unchecked Sendable {
     func record(in trace: RunTrace) {
         for (worker, timeline) in zip(workers.all, trace.threads) { worker.timeline = timeline }
         exchange.timelines = trace.buckets
+    }
+
+    /// From now on an operation that is invalid, divides by zero or overflows ends the process.
+    func trapArithmetic() {
+        workers.pool.run { _ in ArithmeticTraps.enable() }
+        exchange.trapsArithmetic = true
     }
 
     /// The number of buckets that the gradients are exchanged in.

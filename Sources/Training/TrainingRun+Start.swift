@@ -200,6 +200,9 @@ extension TrainingRun {
         if old.microBatchSize != configuration.microBatchSize {
             differences.append("--micro-batch-size")
         }
+        if old.overfitBatches != configuration.overfitBatches {
+            differences.append("--overfit-batches")
+        }
         if old.seed != configuration.seed { differences.append("--seed") }
         if old.initialCheckpoint != configuration.initialCheckpoint {
             differences.append("--init-from")

@@ -93,6 +93,8 @@ final class TrainingRun {
                 buckets: trainer.bucketCount, communicator)
             trainer.record(in: trace!)
         }
+        if configuration.trapsArithmetic { trainer.trapArithmetic() }
+        let firstStep = trainer.completedSteps + 1
         while trainer.completedSteps < configuration.maxSteps {
             let report = try trainer.step()
             try saver?.poll()
@@ -116,6 +118,9 @@ final class TrainingRun {
                 try saveAndWait()
             } else if Self.isDue(step, configuration.saveInterval) {
                 try save()
+            }
+            if configuration.reportsMemory && (isLast || step == firstStep) {
+                try MemoryReport(configuration, trainer, communicator).show(after: step, console)
             }
             if let request = report.stopRequest, !isLast { try stop(request, trace) }
         }

@@ -60,9 +60,14 @@ extension Verbs {
             console.say(resolved.table)
             return
         }
+        let configuration = resolved.configuration
+        if !dryRun { try DebuggerWait(for: configuration.debuggedRanks).run(communicator) }
+        if configuration.isFastDevelopmentRun && !dryRun {
+            try FastDevelopmentRun(configuration, environment: environment, communicator).run()
+            return
+        }
         let run = try makeRun(
-            resolved.configuration, environment: environment, dryRun: dryRun, console: console,
-            communicator)
+            configuration, environment: environment, dryRun: dryRun, console: console, communicator)
         run?.watchForStop(since: start)
         run?.settingOrigins = resolved.namedOrigins
         try run?.run()
