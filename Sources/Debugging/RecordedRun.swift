@@ -160,10 +160,16 @@ struct RecordedRun {
         }
         let start = trainer.completedSteps
         let source = origin.map { "'\($0.path)'" } ?? "the weights of step 0"
-        say("from \(source), \(step - 1 - start) steps on to the state before step \(step)")
+        let isFar = step - 1 - start > Self.manySteps
+        say(
+            "from \(source), \(step - 1 - start) steps on to the state before step \(step)"
+                + (isFar ? "; train with --keep-every to have checkpoints nearer by" : ""))
         try advance(trainer, to: step - 1)
         return trainer
     }
+
+    /// So many take a while.
+    private static let manySteps = 1000
 
     /// Steps as the run did them.
     private func advance(_ trainer: Trainer, to step: Int) throws(Failure) {
