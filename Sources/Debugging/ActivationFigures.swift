@@ -65,7 +65,7 @@ struct ActivationFigures {
 }
 
 extension Format {
-    /// Five significant digits, the shortest way to write them: 0.0123, 4.1e-09.
+    /// Five decimals, or a power of ten where those would say little: 0.01230, 4.1e-09.
     static func significant(_ value: Double) -> String {
         guard value != 0, value.isFinite else { return "\(value)" }
         let magnitude = abs(value)

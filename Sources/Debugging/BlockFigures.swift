@@ -4,7 +4,7 @@ import TokenData
 import Training
 
 /// Norm and hash of a part of the model, in an arena of weights or of a gradient.
-struct BlockFigures: Equatable {
+struct BlockFigures {
     /// `embedding`, `h.0`, …, `final norm`.
     let name: String
     let norm: Double
@@ -25,8 +25,6 @@ struct BlockFigures: Equatable {
     static func combined(_ blocks: [BlockFigures]) -> UInt64 {
         blocks.reduce(0) { Fingerprint.combining($0, $1.hash) }
     }
-
-    var text: String { "\(Format.fixed(norm, 6).paddedLeft(11))  \(hash.hexadecimal)" }
 
     var json: String {
         JSONText.object([
