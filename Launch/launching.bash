@@ -147,17 +147,18 @@ show_command() {
 
 # The signal that asked the launcher to stop; the last one, where several did.
 stop_signal=""
-ask_to_stop() {
+pass_on() { # signal
     interrupted=true
-    stop_signal=$1
-    [ -z "${child:-}" ] || kill -USR1 "$child" 2>/dev/null || true
+    [ -z "${child:-}" ] || kill "-$1" "$child" 2>/dev/null || true
 }
 listen_to_signals() {
     local signal
     for signal in USR1 INT TERM HUP; do
         # shellcheck disable=SC2064
-        trap "ask_to_stop $signal" "$signal"
+        trap "stop_signal=$signal; pass_on USR1" "$signal"
     done
+    # Ranks are asked where their threads are, and go on.
+    trap "pass_on USR2" USR2
 }
 
 # Runs a command to its end, in a session of its own, and sets `status` to its exit code. USR1, TERM, a
