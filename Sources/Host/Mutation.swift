@@ -32,6 +32,8 @@ package enum Mutation: String, Sendable {
     case scaleGradient = "scale-gradient"
     /// What a rank waits for has no limit.
     case waitForEver = "wait-for-ever"
+    /// A file that was written and read back stays open.
+    case keepFilesOpen = "keep-files-open"
 
     /// Numbers are written as the user's language has them.
     case trustLocale = "trust-locale"

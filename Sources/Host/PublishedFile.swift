@@ -154,7 +154,7 @@ package enum PublishedFile {
     ) throws(Refusal) {
         let descriptor = open(temporary, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { throw Refusal("read back") }
-        defer { close(descriptor) }
+        defer { if !Mutation.keepFilesOpen.isActive { close(descriptor) } }
         posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED)
         let capacity = 1 << 20
         let buffer = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
