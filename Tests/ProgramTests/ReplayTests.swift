@@ -156,8 +156,8 @@ import Testing
             ([run, "--step", "0"], 64, "at least 1"),
             ([run, "--step", "9"], 64, "give one from 1 to 8"),
             ([run, "--step", "2", "--micro-batch", "8"], 64, "give one from 0 to 7"),
-            ([run, "--step", "2", "--rank", "1"], 64, "give --ranks N too"),
-            ([run, "--step", "2", "--rank", "4", "--ranks", "4"], 64, "give one from 0 to 3"),
+            ([run, "--step", "2", "--rank", "4"], 64, "give one from 0 to 3"),
+            ([run, "--step", "2", "--rank", "1", "--ranks", "1"], 64, "give one from 0 to 0"),
             (
                 [run, "--step", "2", "--rank", "1", "--ranks", "4", "--micro-batch", "0"], 64,
                 "which has 2 to 3"
