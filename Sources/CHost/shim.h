@@ -63,10 +63,9 @@ static inline const char *causalgen_target(void) {
 #endif
 }
 
-/// The call stack of one thread, written by that thread in a signal handler.
-
 enum { causalgen_most_frames = 64 };
 
+/// The call stack of one thread, written by that thread in a signal handler.
 struct causalgen_stack {
     void *frames[causalgen_most_frames];
     /// How many frames there are; 0 until the thread has written them.
@@ -139,7 +138,6 @@ static inline int causalgen_trap_arithmetic(int traps) {
 static inline void *causalgen_fault_address(siginfo_t info) { return info.si_addr; }
 
 /// What lies at an address of this process: glibc's Dl_info, which hides behind _GNU_SOURCE too.
-
 struct causalgen_symbol {
     const char *file;
     void *file_start;

@@ -54,11 +54,18 @@ package enum CrossEntropy {
         vocabulary: Int
     ) {
         check(targets, rows: rows, vocabulary: vocabulary)
-        for panel in 0..<Panels.count(columns: vocabulary) {
+        let panels = Panels.count(columns: vocabulary)
+        let valid = validLanes(ofLastVector: vocabulary)
+        for panel in 0..<panels {
             let z = logits + panel &* rows &* vectorWidth
+            let isLast = panel &+ 1 == panels
             for row in 0..<rows {
                 let index = row &* vectorWidth
-                let exponential = ElementaryFunctions.exp(z.vector(at: index) - maxima[row])
+                var value = z.vector(at: index)
+                if isLast {
+                    value = Vector(repeating: maxima[row]).replacing(with: value, where: valid)
+                }
+                let exponential = ElementaryFunctions.exp(value - maxima[row])
                 z.store(exponential * (scale / sums[row]), at: index)
             }
         }
@@ -109,7 +116,12 @@ package enum CrossEntropy {
             for row in 0..<block.count {
                 let index = row &* vectorWidth
                 let maximum = maxima[block.lowerBound &+ row]
-                var exponential = ElementaryFunctions.exp(z.vector(at: index) - maximum)
+                var value = z.vector(at: index)
+                // The padding must not overflow where all logits lie far below it.
+                if isLast {
+                    value = Vector(repeating: maximum).replacing(with: value, where: valid)
+                }
+                var exponential = ElementaryFunctions.exp(value - maximum)
                 if isLast {
                     exponential = Vector.zero.replacing(with: exponential, where: valid)
                 }

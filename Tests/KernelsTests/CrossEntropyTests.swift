@@ -1,3 +1,4 @@
+import Glibc
 import Kernels
 import Testing
 
@@ -48,6 +49,24 @@ import Testing
         }
         #expect(worstDifference(gradient.values, expected) < 1e-6)
         #expect(gradient.paddingIsZero)
+    }
+
+    /// What --trap-fpe ends a run for: no logits that are finite are a reason, however far they are from the
+    /// zeros of the padding.
+    @Test(arguments: vocabularies, [Float(-300), 0, 300])
+    func finiteLogitsRaiseNothing(_ vocabulary: Int, _ level: Float) {
+        var logits = PanelMatrix(rows: 3, width: vocabulary, seed: 9)
+        for row in 0..<3 {
+            for column in 0..<vocabulary {
+                logits.elements[Panels.index(row: row, column: column, rows: 3)] += level
+            }
+        }
+        let targets = Samples.integers(3, below: vocabulary, seed: 10)
+        feclearexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
+        let result = Self.run(logits, targets)
+        let raised = fetestexcept(FE_INVALID | FE_DIVBYZERO | FE_OVERFLOW)
+        #expect(raised == 0)
+        #expect(!result.losses.contains { !$0.isFinite })
     }
 
     @Test(arguments: vocabularies)

@@ -50,6 +50,17 @@ import Training
         #expect(lines.suffix(3) == ["over", "over", "over"])
     }
 
+    /// The others wait for longer than their limit, which is half a second here, and two for an answer.
+    @Test func noDeadlineIsInForce() throws {
+        let end = Date(timeIntervalSinceNow: 4)
+        try SimulatedRanks(size: 2).run { (communicator) throws(Failure) in
+            communicator.watch.limitSeconds = 0.05
+            try DebuggerWait(for: .some([1]), isTraced: { Date() > end }, say: { _ in })
+                .run(communicator)
+            try communicator.barrier()
+        }
+    }
+
     @Test(arguments: [
         ("0", RankSelection.some([0])), ("2,5", .some([2, 5])), ("all", .all),
         ("5,2", .some([2, 5])),
