@@ -203,7 +203,7 @@ final class GradientComputation: @unchecked Sendable {
             layout = computation.model.layout
             if ComputeFault.due(.hang, rank: rank, step: step) != nil { while true { sleep(1000) } }
             if let fault = ComputeFault.due(.signal, rank: rank, step: step) {
-                kill(getpid(), Int32(fault.value))
+                raise(Int32(fault.value))  // delivered to this thread, before it goes on
             }
             if let fault = ComputeFault.due(.slow, rank: rank, step: step) {
                 usleep(UInt32(fault.value * 1000))
