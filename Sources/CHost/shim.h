@@ -68,7 +68,8 @@ enum { causalgen_most_frames = 64 };
 /// The call stack of one thread, written by that thread in a signal handler.
 struct causalgen_stack {
     void *frames[causalgen_most_frames];
-    /// How many frames there are; 0 until the thread has written them.
+    /// How many frames there are; 0 until the thread has written them. Whoever sees a value sees all that
+    /// was written before it.
     int count;
 };
 
@@ -82,6 +83,7 @@ static inline void causalgen_write_stack(int signal, siginfo_t *info, void *cont
     if (info->si_code != SI_QUEUE || info->si_pid != getpid()) return;
     const int error = errno;
     struct causalgen_stack *stack = (struct causalgen_stack *)info->si_value.sival_ptr;
+    if (__atomic_load_n(&stack->count, __ATOMIC_ACQUIRE) != 0) return;
     __atomic_store_n(&stack->count, backtrace(stack->frames, causalgen_most_frames), __ATOMIC_RELEASE);
     errno = error;
 }
@@ -106,6 +108,7 @@ static inline int causalgen_ask_for_stack(int thread, int signal, struct causalg
     info.si_pid = getpid();
     info.si_uid = getuid();
     info.si_value.sival_ptr = stack;
+    __atomic_store_n(&stack->count, 0, __ATOMIC_RELEASE);
     return (int)syscall(SYS_rt_tgsigqueueinfo, getpid(), thread, signal, &info);
 }
 
