@@ -31,6 +31,7 @@ struct FastDevelopmentRun {
         configuration.logInterval = 1
         configuration.saveInterval = 0
         configuration.resume = "never"
+        configuration.traceFile = ""
         self.configuration = configuration
         self.environment = environment
         self.communicator = communicator

@@ -10,7 +10,7 @@ import Testing
 
     @Test(arguments: [0, 2]) func everythingIsTriedAndNothingIsLeft(_ ranks: Int) throws {
         let place = try Workplace()
-        let words = place.train("--max-steps", "1000000")
+        let words = place.train("--max-steps", "1000000", "--trace", place.file("runs/trace.json"))
         let result = try Program.run(words + ["--fast-dev-run"], ranks: ranks)
         #expect(result.exitCode == 0, "\(result.errors)")
         #expect(
