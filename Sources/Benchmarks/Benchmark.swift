@@ -52,7 +52,7 @@ package struct Benchmark: Sendable {
         ]
         func show(_ table: ResultTable) {
             members.append(table.json)
-            if !json { Console.write(table.description + "\n\n", to: STDOUT_FILENO) }
+            if !json { TextOutput.write(table.description + "\n\n", to: STDOUT_FILENO) }
         }
         if subject == .kernels || subject == .all {
             let kernels =
@@ -63,7 +63,7 @@ package struct Benchmark: Sendable {
             show(table)
             members.append("\"results_sha256\":\"\(sha256)\"")
             if !json {
-                Console.write(
+                TextOutput.write(
                     "what was compared agrees with the reference; results sha256 \(sha256)\n\n",
                     to: STDOUT_FILENO)
             }
@@ -82,7 +82,7 @@ package struct Benchmark: Sendable {
         if subject == .checkpoint || subject == .all {
             show(try CheckpointBenchmark(configuration: configuration).run(plan))
         }
-        if json { Console.write("{\(members.joined(separator: ","))}\n", to: STDOUT_FILENO) }
+        if json { TextOutput.write("{\(members.joined(separator: ","))}\n", to: STDOUT_FILENO) }
     }
 
     /// Under a launcher, or with --simulate-ranks; every rank takes part, and rank 0 prints.

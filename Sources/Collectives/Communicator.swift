@@ -104,13 +104,6 @@ extension Communicator {
     }
 
     private static func say(_ message: String) {
-        let line = Array("causalgen: \(message)\n".utf8)
-        var offset = 0
-        while offset < line.count {
-            let written = write(STDERR_FILENO, Array(line[offset...]), line.count - offset)
-            if written < 0 && errno == EINTR { continue }
-            guard written > 0 else { return }
-            offset += written
-        }
+        TextOutput.write("causalgen: \(message)\n", to: STDERR_FILENO)
     }
 }

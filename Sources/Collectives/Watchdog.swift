@@ -64,7 +64,7 @@ final class Watchdog: Sendable {
                 + "\(Int(call.seconds.rounded())) s: a rank that does not come to it hangs, is stopped, or its "
                 + "machine is gone; look for the rank that says nothing, then start again: training resumes "
                 + "from the last checkpoint (--deadline is the limit)\n"
-            _ = text.withCString { write(STDERR_FILENO, $0, strlen($0)) }
+            TextOutput.write(text, to: STDERR_FILENO)
             // The others find out at about the same time, and say so.
             sleep(1)
             _exit(ExitCode.peerLost.rawValue)

@@ -8,7 +8,7 @@ enum DebuggerStop {
     ///
     /// - Parameter place: what comes next.
     static func raise(before place: String) {
-        guard isTraced else {
+        guard Debugger.isAttached else {
             return say(
                 "no debugger holds this process, so --break does not stop it; start it under one: "
                     + "lldb -- causalgen replay … --break, then 'run'")
@@ -20,13 +20,6 @@ enum DebuggerStop {
     }
 
     private static func say(_ text: String) {
-        Console.write("causalgen: \(text)\n", to: STDERR_FILENO)
-    }
-
-    /// Whether a debugger holds this process.
-    private static var isTraced: Bool {
-        let status = (try? MappedFile.text("/proc/self/status")) ?? ""
-        let line = status.split(separator: "\n").first { $0.hasPrefix("TracerPid:") }
-        return line.flatMap { Int($0.dropFirst(10).filter { !$0.isWhitespace }) } ?? 0 != 0
+        TextOutput.write("causalgen: \(text)\n", to: STDERR_FILENO)
     }
 }

@@ -37,12 +37,12 @@ extension Verbs {
             Double(2 * check.differences) * check.secondsOfLoss
             / Double(Processor.availableCores)
         if seconds > 2 {
-            Console.write(
+            TextOutput.write(
                 "causalgen: \(check.differences) differences take about "
                     + "\(Format.duration(seconds)) (min:s)\n", to: 2)
         }
         let report = GradientCheckReport(check.run(), check)
-        Console.write((options.json ? report.json : report.description) + "\n", to: 1)
+        TextOutput.write((options.json ? report.json : report.description) + "\n", to: 1)
         guard report.isRight else {
             throw Failure(
                 .negative,

@@ -23,7 +23,7 @@ extension Verbs {
             )
         }
         let trainer = try run.trainer(before: options.step) { line in
-            Console.write(line + "\n", to: STDERR_FILENO)
+            TextOutput.write(line + "\n", to: STDERR_FILENO)
         }
         let isWhole = options.microBatch == nil && options.rank == nil
         if options.breaks {
@@ -43,7 +43,8 @@ extension Verbs {
         let report = ReplayReport(
             step: options.step, whole: isWhole ? try StepReplay(trainer, microBatches) : nil,
             microBatches: microBatches, isCloseUp: options.microBatch != nil)
-        Console.write((options.json ? report.json : report.description) + "\n", to: STDOUT_FILENO)
+        TextOutput.write(
+            (options.json ? report.json : report.description) + "\n", to: STDOUT_FILENO)
     }
 
     /// Which rank had which micro-batches; nil where nobody knows how many ranks there were.

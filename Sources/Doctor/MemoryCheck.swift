@@ -7,12 +7,8 @@ enum MemoryCheck {
     static func run(_ surroundings: Surroundings) -> [Finding] { [memory, sharedMemory] }
 
     private static var memory: Finding {
-        let lines = ((try? MappedFile.text("/proc/meminfo")) ?? "").split(separator: "\n")
-        func bytes(_ name: String) -> Int? {
-            lines.first { $0.hasPrefix("\(name):") }?.split(whereSeparator: \.isWhitespace)
-                .dropFirst().first.flatMap { Int($0) }.map { $0 * 1024 }
-        }
-        let (total, available) = (bytes("MemTotal"), bytes("MemAvailable"))
+        let total = KernelTable.bytes("MemTotal", in: "/proc/meminfo")
+        let available = KernelTable.bytes("MemAvailable", in: "/proc/meminfo")
         let limit = ControlGroup.own.memoryBytes
         let shown = { (bytes: Int?) in bytes.map(Format.mebibytes) ?? "unknown" }
         let found =

@@ -9,12 +9,7 @@ enum ProcessorCheck {
     }
 
     private static var instructionSet: Finding {
-        let information = (try? MappedFile.text("/proc/cpuinfo")) ?? ""
-        func field(_ name: String) -> Substring? {
-            information.split(separator: "\n").first { $0.hasPrefix(name) }?
-                .split(separator: ":", maxSplits: 1).last
-        }
-        let model = field("model name").map { $0.drop { $0 == " " } } ?? "unknown model"
+        let model = KernelTable.value("model name", in: "/proc/cpuinfo") ?? "unknown model"
         let what = "instruction set"
         do throws(Failure) {
             try Processor.check()
@@ -22,7 +17,7 @@ enum ProcessorCheck {
             return .failed(what, "\(model): \(error.message)", cure: nil)
         }
         let found = "\(model), \(Processor.instructionSet); built for \(Build.target)"
-        let flags = field("flags")?.split(separator: " ") ?? []
+        let flags = KernelTable.value("flags", in: "/proc/cpuinfo")?.split(separator: " ") ?? []
         guard Build.target == "x86-64" || Build.target == "x86-64-v2", flags.contains("avx2") else {
             return .ok(what, found)
         }

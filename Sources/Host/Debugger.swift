@@ -7,8 +7,6 @@ package enum Debugger {
     package static func allow() { causalgen_allow_debugger() }
 
     package static var isAttached: Bool {
-        let status = try? MappedFile.text("/proc/self/status")
-        let line = status?.split(separator: "\n").first { $0.hasPrefix("TracerPid:") }
-        return line.map { !$0.hasSuffix("\t0") } ?? false
+        KernelTable.value("TracerPid", in: "/proc/self/status").map { $0 != "0" } ?? false
     }
 }

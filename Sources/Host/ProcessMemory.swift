@@ -22,11 +22,11 @@ package enum ProcessMemory {
     }
 
     /// The bytes of the process that are in memory.
-    package static var residentBytes: Int { bytes("VmRSS:", in: "/proc/self/status") }
+    package static var residentBytes: Int { bytes("VmRSS", in: "/proc/self/status") }
 
     /// The bytes that lie in huge pages, which take one entry of the TLB for 2 MiB.
     package static var hugePageBytes: Int {
-        bytes("AnonHugePages:", in: "/proc/self/smaps_rollup")
+        bytes("AnonHugePages", in: "/proc/self/smaps_rollup")
     }
 
     /// Whether the kernel gives huge pages: always, to those who ask, or never.
@@ -51,12 +51,7 @@ package enum ProcessMemory {
         return Int(limit.rlim_cur)
     }
 
-    /// A line of a file of the kernel's: name, number, kB.
     private static func bytes(_ name: String, in path: String) -> Int {
-        guard let text = try? MappedFile.text(path),
-            let line = text.split(separator: "\n").first(where: { $0.hasPrefix(name) }),
-            let number = line.split(whereSeparator: \.isWhitespace).dropFirst().first
-        else { return 0 }
-        return (Int(number) ?? 0) * 1024
+        KernelTable.bytes(name, in: path) ?? 0
     }
 }

@@ -22,20 +22,14 @@ package enum Processor {
     ///
     /// getrusage is no help: it counts what the process was before it became this program.
     package static var peakMemoryBytes: Int {
-        guard let status = try? MappedFile.text("/proc/self/status"),
-            let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
-            let kilobytes = line.split(whereSeparator: \.isWhitespace).dropFirst().first
-        else { return 0 }
-        return (Int(kilobytes) ?? 0) * 1024
+        KernelTable.bytes("VmHWM", in: "/proc/self/status") ?? 0
     }
 
     /// The memory that processes of this machine, or of this container or job where that has a limit, may
     /// have in all, in bytes; nil where the kernel does not say.
     package static var memoryBytes: Int? {
-        let machine = (try? MappedFile.text("/proc/meminfo"))?.split(separator: "\n").first {
-            $0.hasPrefix("MemTotal:")
-        }?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
-        return [machine.map { $0 * 1024 }, ControlGroup.own.memoryBytes].compactMap { $0 }.min()
+        let machine = KernelTable.bytes("MemTotal", in: "/proc/meminfo")
+        return [machine, ControlGroup.own.memoryBytes].compactMap { $0 }.min()
     }
 
     /// Keeps the calling thread on one core; where the kernel refuses, it stays where it may.
@@ -56,10 +50,10 @@ package enum Processor {
 
     /// What of that this processor lacks; nothing where the kernel does not say.
     private static let missingInstructions: [String] = {
-        guard !neededInstructions.isEmpty, let information = try? MappedFile.text("/proc/cpuinfo"),
-            let line = information.split(separator: "\n").first(where: { $0.hasPrefix("flags") })
+        guard !neededInstructions.isEmpty,
+            let value = KernelTable.value("flags", in: "/proc/cpuinfo")
         else { return [] }
-        let flags = Set(line.split(separator: " ").map(String.init))
+        let flags = Set(value.split(separator: " ").map(String.init))
         return neededInstructions.filter { !flags.contains($0) }
     }()
 

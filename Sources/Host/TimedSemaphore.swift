@@ -19,7 +19,8 @@ package final class TimedSemaphore: @unchecked Sendable {
     package func wait(seconds: Double) -> Bool {
         condition.lock()
         defer { condition.unlock() }
-        let clock = ContinuousClock()
+        // It stands still while the machine is suspended, as the wait does.
+        let clock = SuspendingClock()
         let end = clock.now + .seconds(seconds)
         while count == 0 {
             let left = clock.now.duration(to: end)

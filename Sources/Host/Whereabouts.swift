@@ -98,9 +98,8 @@ package final class Whereabouts: @unchecked Sendable {
 
     /// Whether a process of this machine has a handler of SIGUSR2, which ends any other.
     package static func isAnswered(by process: Int32) -> Bool {
-        let status = try? MappedFile.text("/proc/\(process)/status")
-        let line = status?.split(separator: "\n").first { $0.hasPrefix("SigCgt:") }
-        let handled = line?.split(separator: "\t").last.flatMap { UInt64($0, radix: 16) } ?? 0
+        let value = KernelTable.value("SigCgt", in: "/proc/\(process)/status")
+        let handled = value.flatMap { UInt64($0, radix: 16) } ?? 0
         return handled >> (UInt64(SIGUSR2) - 1) & 1 == 1
     }
 
@@ -114,12 +113,12 @@ package final class Whereabouts: @unchecked Sendable {
 
     /// Says where every other thread than the calling one is.
     private func show() {
-        Self.write(
+        TextOutput.write(
             report(
                 of: ThreadStacks.others.map { thread in
                     let stack = ThreadStacks.stack(of: thread)
                     return (stack, place(of: thread))
-                }))
+                }), to: STDERR_FILENO)
     }
 
     /// Says why, and where the calling thread is, to be called from a handler of a signal.
@@ -127,7 +126,9 @@ package final class Whereabouts: @unchecked Sendable {
     /// - Parameter address: of the instruction that raised the signal.
     func show(_ reason: String, at address: Int) {
         let stack = ThreadStacks.own(from: address)
-        Self.write("causalgen: \(reason)\n" + report(of: [(stack, place(of: stack.thread))]))
+        TextOutput.write(
+            "causalgen: \(reason)\n" + report(of: [(stack, place(of: stack.thread))]),
+            to: STDERR_FILENO)
     }
 
     private func place(of thread: Int32) -> String {
@@ -158,19 +159,5 @@ package final class Whereabouts: @unchecked Sendable {
             lines += stacks.lines(of: stack).map { "causalgen: \(name):   \($0)" }
         }
         return lines.joined(separator: "\n") + "\n"
-    }
-
-    /// Writes to standard error, whatever a reader at the other end does.
-    private static func write(_ text: String) {
-        let bytes = Array(text.utf8)
-        var offset = 0
-        while offset < bytes.count {
-            let count = bytes[offset...].withUnsafeBytes {
-                Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count)
-            }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { return }
-            offset += count
-        }
     }
 }

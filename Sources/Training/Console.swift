@@ -14,28 +14,14 @@ package struct Console: Sendable {
     static let silent = Console(isSpeaker: false)
 
     package func say(_ line: String) {
-        if isSpeaker { Console.write(line + "\n", to: STDOUT_FILENO) }
+        if isSpeaker { TextOutput.write(line + "\n", to: STDOUT_FILENO) }
     }
 
     /// A remark that is no result: on standard error.
     package func warn(_ line: String) { if isSpeaker { Self.remark(line) } }
 
     package static func remark(_ line: String) {
-        write("causalgen: warning: \(line)\n", to: STDERR_FILENO)
-    }
-
-    /// Writes all of a text, whatever a reader at the other end does.
-    package static func write(_ text: String, to descriptor: Int32) {
-        let bytes = Array(text.utf8)
-        var offset = 0
-        while offset < bytes.count {
-            let count = bytes[offset...].withUnsafeBytes {
-                Glibc.write(descriptor, $0.baseAddress, $0.count)
-            }
-            if count < 0 && errno == EINTR { continue }
-            guard count > 0 else { return }
-            offset += count
-        }
+        TextOutput.write("causalgen: warning: \(line)\n", to: STDERR_FILENO)
     }
 }
 

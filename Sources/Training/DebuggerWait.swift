@@ -17,7 +17,7 @@ package struct DebuggerWait: Sendable {
         for ranks: RankSelection, reminderSeconds: Double = 30,
         isTraced: @escaping @Sendable () -> Bool = { Debugger.isAttached },
         say: @escaping @Sendable (String) -> Void = {
-            Console.write("causalgen: \($0)\n", to: STDERR_FILENO)
+            TextOutput.write("causalgen: \($0)\n", to: STDERR_FILENO)
         }
     ) {
         self.ranks = ranks

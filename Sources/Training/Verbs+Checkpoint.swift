@@ -169,7 +169,7 @@ extension Verbs {
                     "\(ids.count) tokens of prompt and \(tokens) new ones exceed the block size "
                         + "\(blockSize); lower --max-new-tokens, or use --position clamp")
             }
-            Console.write(
+            TextOutput.write(
                 "causalgen: beyond \(blockSize) tokens the last position is used again\n", to: 2)
         }
         let sampler = TokenSampler(
@@ -180,12 +180,12 @@ extension Verbs {
             let generator = TextGenerator(
                 trained.model, weights: trained.weights, sampler: sampler, texts: texts)
             if samples == 1 {
-                Console.write(text, to: 1)
+                TextOutput.write(text, to: 1)
                 var decoder = TextDecoder(trained.tokenizer)
                 generator.generate(prompt: ids, count: tokens, firstSample: 0) { _, token in
-                    Console.write(decoder.append(token), to: 1)
+                    TextOutput.write(decoder.append(token), to: 1)
                 }
-                Console.write(decoder.finish() + "\n", to: 1)
+                TextOutput.write(decoder.finish() + "\n", to: 1)
                 continue
             }
             var written = [[Int32]](repeating: [], count: texts)
@@ -195,7 +195,7 @@ extension Verbs {
             for (index, tokens) in written.enumerated() {
                 var decoder = TextDecoder(trained.tokenizer)
                 let continuation = tokens.map { decoder.append($0) }.joined() + decoder.finish()
-                Console.write(
+                TextOutput.write(
                     "--- sample \(first + index + 1)\n\(text)\(continuation)\n", to: 1)
             }
         }

@@ -20,7 +20,7 @@ extension Verbs {
             try CheckpointReader(try CheckpointDirectory.file(named: second, warn: Console.remark))
         )
         let report = try ComparisonReport(readers.0, readers.1)
-        Console.write((json ? report.json : report.description) + "\n", to: 1)
+        TextOutput.write((json ? report.json : report.description) + "\n", to: 1)
         guard report.isEqual || !assertsEqual else {
             throw Failure(
                 .negative,
@@ -36,7 +36,7 @@ extension Verbs {
         _ names: (String, String), _ files: (String, String), assertsEqual: Bool, json: Bool
     ) throws(Failure) {
         let comparison = try HashComparison(names, files)
-        Console.write((json ? comparison.json : comparison.description) + "\n", to: 1)
+        TextOutput.write((json ? comparison.json : comparison.description) + "\n", to: 1)
         guard assertsEqual else { return }
         guard comparison.commonSteps > 0 else {
             throw Failure(

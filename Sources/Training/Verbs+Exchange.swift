@@ -200,6 +200,6 @@ extension Verbs {
             weights sha256 \(digest)
             \(next)
             """
-        Console.write(text + "\n", to: 1)
+        TextOutput.write(text + "\n", to: 1)
     }
 }

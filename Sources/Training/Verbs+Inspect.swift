@@ -14,7 +14,7 @@ extension Verbs {
         do throws(Failure) {
             reader = try CheckpointReader(path)
         } catch {
-            Console.write(
+            TextOutput.write(
                 json
                     ? JSONText.object([
                         ("file", JSONText.quoted(path)), ("bytes", "\(bytes)"),
@@ -27,7 +27,7 @@ extension Verbs {
                     + "newest that is valid is found")
         }
         let inspection = try CheckpointInspection(reader, bytes: bytes)
-        Console.write((json ? inspection.json : inspection.description) + "\n", to: 1)
+        TextOutput.write((json ? inspection.json : inspection.description) + "\n", to: 1)
     }
 }
 

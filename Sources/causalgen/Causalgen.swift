@@ -35,7 +35,7 @@ struct Causalgen: ParsableCommand {
             var command = try parseAsRoot(words)
             try command.run()
         } catch let failure as Failure {
-            Console.write("causalgen: \(failure.message)\n", to: STDERR_FILENO)
+            TextOutput.write("causalgen: \(failure.message)\n", to: STDERR_FILENO)
             Foundation.exit(failure.exitCode.rawValue)
         } catch {
             // Every rank of a job reads the same words; one of them says what is wrong with them.
