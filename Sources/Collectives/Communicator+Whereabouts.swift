@@ -15,15 +15,10 @@ extension Communicator {
     /// container.
     func askForWhereabouts(of culprit: Int) {
         let asker = hostNames.indices.first { $0 != culprit && hostNames[$0] == hostNames[culprit] }
-        guard asker == rank, Self.program(of: "\(processes[culprit])") == Self.program(of: "self"),
+        guard asker == rank, let own = ProgramFile.identity(of: "self"),
+            ProgramFile.identity(of: "\(processes[culprit])") == own,
             Whereabouts.isAnswered(by: processes[culprit])
         else { return }
         kill(processes[culprit], SIGUSR2)
-    }
-
-    private static func program(of process: String) -> String? {
-        guard let path = realpath("/proc/\(process)/exe", nil) else { return nil }
-        defer { free(path) }
-        return String(cString: path)
     }
 }

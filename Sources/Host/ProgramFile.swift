@@ -16,6 +16,16 @@ package enum ProgramFile {
         return SHA256.digest(of: file.bytes).hexadecimal
     }()
 
+    /// What tells the file that a process runs from every other, though its name may be another's by now: device
+    /// and inode; nil where the kernel does not say.
+    ///
+    /// - Parameter process: its number, or `self`.
+    package static func identity(of process: String) -> [UInt]? {
+        var status = stat()
+        guard stat("/proc/\(process)/exe", &status) == 0 else { return nil }
+        return [UInt(status.st_dev), UInt(status.st_ino)]
+    }
+
     /// The commit of the checkout that the program lies in, as 40 digits, with `-dirty` where files differ
     /// from it; elsewhere what a package says in its file `commit` beside the program's folder `bin`. nil
     /// where neither is there.
