@@ -53,6 +53,8 @@ package enum StopSignals {
 
     /// What a signal's handler may do: one write, of bytes that are there already.
     private static func say(_ text: StaticString) {
+        let error = errno
+        defer { errno = error }
         write(STDERR_FILENO, "causalgen: ", 11)
         write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
         write(STDERR_FILENO, "\n", 1)
