@@ -17,11 +17,16 @@ extension Verbs {
     ) throws(Failure) {
         let start = monotonicSeconds()
         StopSignals.watch(isAlone: Launcher.detect(in: environment) == nil)
-        let command =
-            "train" + (printsConfiguration ? " --print-config" : "") + (dryRun ? " --dry-run" : "")
         let expected = expectedConfiguration(words, environment)
+        // Where the ranks meet follows from these, before they compare the rest of the configuration.
+        let ways = [
+            printsConfiguration ? "--print-config" : nil, dryRun ? "--dry-run" : nil,
+            expected.isFastDevelopmentRun ? "--fast-dev-run" : nil,
+            expected.debuggedRanks.text.map { "--wait-for-debugger \($0)" },
+        ]
         try Communication.run(
-            command, simulatedRanks: expected.simulatedRanks,
+            (["train"] + ways.compactMap { $0 }).joined(separator: " "),
+            simulatedRanks: expected.simulatedRanks,
             limitSeconds: expected.waitLimitSeconds
         ) { (communicator) throws(Failure) in
             try train(

@@ -78,11 +78,14 @@ import Testing
     }
 
     /// Without a comparison of their own, such ranks would wait for each other for ever.
-    @Test(arguments: [["train", "--dry-run"], ["train", "--print-config"], ["eval", "none"]])
+    @Test(arguments: [
+        ["train", "--dry-run"], ["train", "--print-config"], ["train", "--fast-dev-run"],
+        ["train", "--wait-for-debugger", "1"], ["eval", "none"],
+    ])
     func anotherCommandIsRefused(_ words: [String]) throws {
         let place = try Workplace()
         var odd = job(place)
-        odd.words = words[0] == "train" ? odd.words + [words[1]] : words
+        odd.words = words[0] == "train" ? odd.words + words.dropFirst() : words
         let command = words[0] == "train" ? words.joined(separator: " ") : words[0]
         try expectRefusal(
             place, job(place), odd, row: #"command train \(2 of 3 ranks\) RANK 2: \#(command)"#)
