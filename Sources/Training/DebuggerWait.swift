@@ -7,15 +7,18 @@ package struct DebuggerWait: Sendable {
     private let ranks: RankSelection
     private let reminderSeconds: Double
     private let isTraced: @Sendable () -> Bool
+    private let isStopped: @Sendable () -> Bool
     private let say: @Sendable (String) -> Void
 
     /// - Parameters:
     ///   - reminderSeconds: how long a rank waits until it says once more that it does.
     ///   - isTraced: whether a debugger is attached to this process.
+    ///   - isStopped: whether this process is asked to stop.
     ///   - say: takes lines for the user, of any rank.
     package init(
         for ranks: RankSelection, reminderSeconds: Double = 30,
         isTraced: @escaping @Sendable () -> Bool = { Debugger.isAttached },
+        isStopped: @escaping @Sendable () -> Bool = { StopSignals.received != 0 },
         say: @escaping @Sendable (String) -> Void = {
             TextOutput.write("causalgen: \($0)\n", to: STDERR_FILENO)
         }
@@ -23,13 +26,15 @@ package struct DebuggerWait: Sendable {
         self.ranks = ranks
         self.reminderSeconds = reminderSeconds
         self.isTraced = isTraced
+        self.isStopped = isStopped
         self.say = say
     }
 
     /// Returns on all ranks, which all call it, when each of the chosen ones has its debugger. From then on
     /// ranks wait for each other for ever: a person looks.
     ///
-    /// - Throws: exit code 64 where there is no such rank, 71 where a rank is lost.
+    /// - Throws: exit code 64 where there is no such rank, 71 where a rank is lost, 75 where one that waits is
+    ///   asked to stop.
     package func run(_ communicator: any Communicator) throws(Failure) {
         guard ranks != .none else { return }
         try communicator.agree {
@@ -41,11 +46,12 @@ package struct DebuggerWait: Sendable {
                     + "\(communicator.size - 1)")
         }
         communicator.watch.limitSeconds = nil
-        if ranks.contains(communicator.rank) { wait(communicator) }
-        try communicator.barrier()
+        try communicator.agree {
+            if ranks.contains(communicator.rank) { try wait(communicator) }
+        }
     }
 
-    private func wait(_ communicator: any Communicator) {
+    private func wait(_ communicator: any Communicator) throws(Failure) {
         Debugger.allow()
         let rank = communicator.rank
         let (name, host) = (communicator.process(of: rank), communicator.hostNames[rank])
@@ -63,6 +69,12 @@ package struct DebuggerWait: Sendable {
             """)
         var waited = 0.0
         while !isTraced() {
+            guard !isStopped() else {
+                throw Failure(
+                    .requeue,
+                    "stopped while \(name) waited for a debugger, before step 0; the same command waits again"
+                )
+            }
             usleep(UInt32(Self.lookSeconds * 1e6))
             waited += Self.lookSeconds
             guard waited >= reminderSeconds else { continue }

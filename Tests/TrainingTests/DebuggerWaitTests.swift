@@ -24,6 +24,21 @@ import Training
         }
     }
 
+    /// Who waits hears a signal, and no rank is left waiting for it.
+    @Test func aRankThatIsAskedToStopWaitsNoMore() {
+        let codes = Lines()
+        try? SimulatedRanks(size: 3).run { (communicator) throws(Failure) in
+            do throws(Failure) {
+                try DebuggerWait(
+                    for: .some([1]), isTraced: { false }, isStopped: { true }, say: { _ in }
+                ).run(communicator)
+            } catch {
+                codes.add("\(error.exitCode)")
+            }
+        }
+        #expect(codes.all == ["requeue", "requeue", "requeue"])
+    }
+
     @Test func chosenRanksWaitAndSayAgain() throws {
         let said = Lines()
         try SimulatedRanks(size: 3).run { (communicator) throws(Failure) in
