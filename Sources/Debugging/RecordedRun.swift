@@ -13,8 +13,11 @@ struct RecordedRun {
     /// That of whoever computed the step.
     let configuration: Configuration
     let dataset: TokenDataset
-    /// The newest valid checkpoint before the step; nil where only step 0 is.
+    /// The newest valid checkpoint before the step, or that of another run which this one began with; nil where
+    /// only step 0 is.
     let origin: CheckpointReader?
+    /// Its starts, as its run.json tells; none where that does not tell.
+    private let starts: [RunRecord.Start]
 
     /// Finds everything that a step is computed from.
     ///
@@ -26,11 +29,14 @@ struct RecordedRun {
     ///   other data than the run's, or what is damaged.
     init(_ path: String, before step: Int, data: String?) throws(Failure) {
         directory = CheckpointDirectory(try Self.existing(path))
+        let starts = (try? RunRecord.starts(ofRun: directory.path)) ?? []
+        self.starts = starts
         let steps = try directory.steps()
         var origin: CheckpointReader?
         for earlier in steps where earlier < step && origin == nil {
             origin = try Self.reader(directory, earlier)
         }
+        if origin == nil { origin = try Self.beginning(directory, starts.first, before: step) }
         self.origin = origin
         var later: CheckpointReader?
         for next in steps.reversed() where next >= step && later == nil {
@@ -44,7 +50,7 @@ struct RecordedRun {
                     + "one from 1 to \(configuration.maxSteps)")
         }
         dataset = try Self.dataset(configuration, data)
-        if let known = (origin ?? later)?.checkpoint, known.dataSHA256 != dataset.sha256.hexadecimal
+        if let known = (later ?? origin)?.checkpoint, known.dataSHA256 != dataset.sha256.hexadecimal
         {
             throw Failure(
                 .damaged,
@@ -84,6 +90,24 @@ struct RecordedRun {
         }
     }
 
+    /// The checkpoint of another run that this one began with (`--resume PATH`); nil where it began at step 0.
+    private static func beginning(
+        _ directory: CheckpointDirectory, _ start: RunRecord.Start?, before step: Int
+    ) throws(Failure) -> CheckpointReader? {
+        guard let start, let path = start.resumedFrom else { return nil }
+        let real = { (path: String) in URL(fileURLWithPath: path).resolvingSymlinksInPath() }
+        guard real(path).deletingLastPathComponent().path != real(directory.path).path else {
+            return nil
+        }
+        guard step > start.firstStep else {
+            throw Failure(
+                .usage,
+                "'\(directory.path)' began with step \(start.firstStep + 1), from '\(path)'; give a step from "
+                    + "there on, or the directory of that run")
+        }
+        return try CheckpointReader(path)
+    }
+
     /// Options may change when a run goes on: a step was computed by whoever wrote the next checkpoint, or
     /// where there is none by the last start.
     private static func configuration(
@@ -117,15 +141,8 @@ struct RecordedRun {
         return try TokenDataset(place)
     }
 
-    /// The ranks of its last start, as its run.json tells; nil where that does not tell.
-    var ranks: Int? {
-        guard let text = try? MappedFile.text("\(directory.path)/run.json"),
-            let object = try? JSONSerialization.jsonObject(with: Data(text.utf8)),
-            let starts = (object as? [String: Any])?["starts"] as? [[String: Any]],
-            let ranks = starts.last?["ranks"] as? Int, ranks > 0
-        else { return nil }
-        return ranks
-    }
+    /// The ranks of its last start; nil where nobody tells.
+    var ranks: Int? { starts.last.map(\.ranks).flatMap { $0 > 0 ? $0 : nil } }
 
     // MARK: Its state
 

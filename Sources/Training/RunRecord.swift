@@ -7,26 +7,27 @@ import TokenData
 /// `run.json`: what ran, where, with which build, data and hosts, and how it ended. Rank 0 writes it when a
 /// run starts, with the reason `running`, and again when it ends.
 ///
-/// Nothing reads it but the next start, which keeps the list of starts: whatever the file says, no number
-/// depends on it.
-final class RunRecord {
+/// The next start reads it, which keeps the list of starts, and `replay`: whatever the file says, no number of
+/// a run depends on it.
+package final class RunRecord {
     /// One start of a run.
-    struct Start: Codable, Equatable {
+    package struct Start: Codable, Equatable {
         /// ISO 8601, UTC; a clock may be set back in between, so `seconds` is what it took.
         var start: String
         var end: String?
         var seconds: Double?
-        var firstStep: Int
+        /// The steps that were done before it.
+        package var firstStep: Int
         var lastStep: Int?
         /// The checkpoint it went on from; nil for a start at step 0.
-        var resumedFrom: String?
+        package var resumedFrom: String?
         /// `running`, `done`, `killed or lost`, or what ended it.
         var reason: String
         var exitCode: Int32?
         /// Where rank 0 was.
         var host: String
         var pid: Int32
-        var ranks: Int
+        package var ranks: Int
         var threads: Int
         var version: String
         var commit: String?
@@ -60,12 +61,12 @@ final class RunRecord {
         _ directory: String, facts: [(name: String, value: String)], start: Start,
         warn: (String) -> Void
     ) throws(Failure) {
-        path = "\(directory)/run.json"
+        path = Self.path(directory)
         self.facts = facts
         current = start
         earlier = []
         do {
-            earlier = try Self.starts(path)
+            earlier = try Self.starts(ofRun: directory)
         } catch {
             let why = (error as? Failure)?.message ?? "it is not what a run writes"
             warn("the starts that '\(path)' told of are lost: \(why)")
@@ -78,7 +79,13 @@ final class RunRecord {
         try write()
     }
 
-    private static func starts(_ path: String) throws -> [Start] {
+    private static func path(_ directory: String) -> String { "\(directory)/run.json" }
+
+    /// The starts of a run that are kept, in their order; none where its directory does not tell.
+    ///
+    /// - Throws: where the file is not what a run writes.
+    package static func starts(ofRun directory: String) throws -> [Start] {
+        let path = path(directory)
         guard access(path, F_OK) == 0 else { return [] }
         let decoder = JSONDecoder()
         decoder.keyDecodingStrategy = .convertFromSnakeCase

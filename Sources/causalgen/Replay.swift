@@ -65,7 +65,6 @@ struct Replay: ParsableCommand {
         try Verbs.replay(
             ReplayOptions(
                 run: directory, step: step, microBatch: microBatch, rank: rank, ranks: ranks,
-                data: data,
-                breaks: breaks, json: report.json))
+                data: data, breaks: breaks, json: report.json))
     }
 }

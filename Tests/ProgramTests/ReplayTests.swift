@@ -72,8 +72,12 @@ import Testing
     @Test func aRankAndAMicroBatchAreParts() throws {
         let place = try Workplace()
         #expect(try Program.run(HashTests.words(place, "tiny")).exitCode == 0)
+        let text = try String(contentsOfFile: place.file("runs/tiny/run.json"), encoding: .utf8)
+        let start = try #require(text.split(separator: "\n").first { $0.hasPrefix("    {") })
+        let starts = [9, 3].map { start.replacing("\"ranks\":1", with: "\"ranks\":\($0)") }
         try place.write(
-            "runs/tiny/run.json", Data(#"{"starts":[{"ranks":9},{"ranks":3}]}"#.utf8))
+            "runs/tiny/run.json",
+            Data(text.replacing(start, with: starts.joined(separator: ",\n")).utf8))
         let all = try #require(try replay(place, 5)["micro_batches"] as? [[String: Any]])
         #expect(all.compactMap { $0["rank"] as? Int } == [0, 0, 0, 0, 1, 1, 1, 1])
         let owned = try replay(place, 5, "--rank", "2", "--ranks", "4")
@@ -94,8 +98,8 @@ import Testing
         #expect(tensors.contains { $0["tensor"] as? String == "h.1.mlp.c_proj" })
         #expect(tensors.allSatisfy { $0["not_finite"] as? Int == 0 })
         let texts = try #require(close[0]["texts"] as? [String])
-        let text = try String(contentsOfFile: place.file("text.txt"), encoding: .utf8)
-        #expect(texts.count == 2 && texts.allSatisfy { $0.count == 8 && text.contains($0) })
+        let source = try String(contentsOfFile: place.file("text.txt"), encoding: .utf8)
+        #expect(texts.count == 2 && texts.allSatisfy { $0.count == 8 && source.contains($0) })
     }
 
     /// Other weights at step 0, and steps that were left out on the way.
@@ -134,6 +138,22 @@ import Testing
             #expect(found["lr"] as? Double == metrics["train/lr"] as? Double)
             #expect(found["grad_norm"] as? Double == metrics["train/grad_norm"] as? Double)
         }
+    }
+
+    /// A run that went on from a checkpoint of another one, with other options.
+    @Test func aRunThatBeganWithAnothersCheckpointIsTakenFromThere() throws {
+        let place = try Workplace()
+        #expect(try Program.run(HashTests.words(place, "first")).exitCode == 0)
+        let second = HashTests.words(
+            place, "second", "--resume", place.file("runs/first/step-00000003.h5"),
+            "--save-interval", "0", "--weight-decay", "0.5", "--learning-rate", "0.01")
+        #expect(try Program.run(second).exitCode == 0)
+        let metrics = try #require(try lines(place, "metrics.jsonl", run: "second")[5])
+        let found = try replay(place, 5, run: "second")
+        #expect(found["grad_norm"] as? Double == metrics["train/grad_norm"] as? Double)
+        let before = try Program.run(["replay", place.file("runs/second"), "--step", "3"])
+        #expect(before.exitCode == 64, "\(before.errors)")
+        #expect(before.errors.contains("began with step 4"), "\(before.errors)")
     }
 
     // MARK: What is not there
