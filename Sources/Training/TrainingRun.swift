@@ -122,7 +122,11 @@ final class TrainingRun {
             if configuration.reportsMemory && (isLast || step == firstStep) {
                 try MemoryReport(configuration, trainer, communicator).show(after: step, console)
             }
-            if let request = report.stopRequest, !isLast { try stop(request, trace) }
+            if let request = report.stopRequest {
+                // Also where it came too late: a longer run would stop by the same file once more.
+                if communicator.rank == 0 { trainer.stopWatch?.obey() }
+                if !isLast { try stop(request, trace) }
+            }
         }
         let digest = try end(trace, reason: "done", code: .done)
         console.say("weights sha256 \(digest)")
@@ -130,7 +134,6 @@ final class TrainingRun {
 
     /// Ends the run early, on all ranks alike, once it is saved.
     private func stop(_ request: StopRequest, _ trace: RunTrace?) throws(Failure) {
-        if communicator.rank == 0 { trainer.stopWatch?.obey() }
         let failure = Failure(
             .requeue,
             "stopped by \(request.cause) and saved, after step \(trainer.completedSteps) of "

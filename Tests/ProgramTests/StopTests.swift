@@ -184,6 +184,18 @@ import Testing
         #expect(try run.steps().count == 1)
     }
 
+    /// The file that is obeyed too late is taken away as well: it was meant for this run, not for a longer one.
+    @Test func aFileInTheLastStepIsTakenAway() throws {
+        let run = try FaultedRun()
+        let file = run.file("runs/tiny/STOP")
+        try FileManager.default.createDirectory(
+            atPath: run.file("runs/tiny"), withIntermediateDirectories: true)
+        try Data().write(to: URL(fileURLWithPath: file))
+        let result = try run.train(on: .alone, "--max-steps", "1")
+        #expect(result.exitCode == 0, "\(result.errors)")
+        #expect(!FileManager.default.fileExists(atPath: file))
+    }
+
     @Test(arguments: ["", "5x", "m", "1m1h", "-3", "1h 5m", "nan", "inf"])
     func aTimeThatIsNone(_ text: String) throws {
         let result = try Program.run(["train", "--data", "x", "--max-time=\(text)"])
