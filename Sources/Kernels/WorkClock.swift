@@ -60,12 +60,24 @@ package final class WorkClock: @unchecked Sendable {
         latest = now
     }
 
-    /// Counts all that `body` does as one kind of work.
-    package func count(as work: Work, _ body: () -> Void) {
+    /// The thread, which has waited so far, is at something from now on.
+    package func begin(_ activity: WorkPlace.Activity) {
         lap(.waiting)
-        whole = work
-        body()
+        place.enter(activity)
+    }
+
+    /// The time since the last call was this work; the thread waits from now on.
+    package func end(_ work: Work) {
         lap(work)
+        place.enter(.waiting)
+    }
+
+    /// Counts all that `body` does as an evaluation.
+    package func countEvaluation(_ body: () -> Void) {
+        begin(.evaluation)
+        whole = .evaluation
+        body()
+        end(.evaluation)
         whole = nil
     }
 

@@ -43,10 +43,7 @@ package final class Evaluator: @unchecked Sendable {
             windows.count * rank / ranks..<windows.count * (rank + 1) / ranks
         }
         job = { [unowned self] worker in
-            let clock = self.workers.all[worker].clock
-            clock.place.enter(.evaluation)
-            clock.count(as: .evaluation) { evaluateShare(of: worker) }
-            clock.place.enter(.waiting)
+            self.workers.all[worker].clock.countEvaluation { evaluateShare(of: worker) }
         }
     }
 

@@ -234,12 +234,10 @@ package final class Trainer: @unchecked Sendable {
 
     /// Adds the input part of the tied embedding's gradient to its head part, and sums the squares.
     private func completeGradient(worker number: Int) {
-        workers.all[number].clock.lap(.waiting)
-        workers.all[number].clock.place.enter(.norm)
+        workers.all[number].clock.begin(.norm)
         let start = monotonicSeconds()
         defer {
-            workers.all[number].clock.lap(.norm)
-            workers.all[number].clock.place.enter(.waiting)
+            workers.all[number].clock.end(.norm)
             workers.all[number].note(.norm, completedSteps + 1, since: start)
         }
         let layout = model.layout
@@ -258,12 +256,10 @@ package final class Trainer: @unchecked Sendable {
 
     /// AdamW on a thread's slice of the arena, tensor by tensor.
     private func updateWeights(worker number: Int) {
-        workers.all[number].clock.lap(.waiting)
-        workers.all[number].clock.place.enter(.update)
+        workers.all[number].clock.begin(.update)
         let start = monotonicSeconds()
         defer {
-            workers.all[number].clock.lap(.update)
-            workers.all[number].clock.place.enter(.waiting)
+            workers.all[number].clock.end(.update)
             workers.all[number].note(.update, completedSteps + 1, since: start)
         }
         for span in spans[number] {
@@ -278,12 +274,8 @@ package final class Trainer: @unchecked Sendable {
     }
 
     private func packWeights(worker number: Int) {
-        workers.all[number].clock.lap(.waiting)
-        workers.all[number].clock.place.enter(.packing)
-        defer {
-            workers.all[number].clock.lap(.packing)
-            workers.all[number].clock.place.enter(.waiting)
-        }
+        workers.all[number].clock.begin(.packing)
+        defer { workers.all[number].clock.end(.packing) }
         weights.panels.pack(weights.floats, worker: number, of: workers.all.count)
     }
 
@@ -293,11 +285,9 @@ package final class Trainer: @unchecked Sendable {
     ) throws(Failure) {
         guard communicator.size > 1 else { return }
         let start = monotonicSeconds()
-        workers.all[0].clock.lap(.waiting)
-        workers.all[0].clock.place.enter(.exchange)
+        workers.all[0].clock.begin(.exchange)
         try body()
-        workers.all[0].clock.lap(.exchange)
-        workers.all[0].clock.place.enter(.waiting)
+        workers.all[0].clock.end(.exchange)
         report.communicationSeconds += monotonicSeconds() - start
     }
 }
