@@ -19,10 +19,19 @@ struct Causalgen: ParsableCommand {
               causalgen sample Checkpoints/shakespeare-cpu/last
             """,
         version: Version.text,
-        subcommands: [
-            Prepare.self, Train.self, Eval.self, Sample.self, Plot.self, Bench.self, Plan.self,
-            Replay.self, Gradcheck.self, Doctor.self, Inspect.self, Compare.self, Export.self,
-            Import.self, VerifyResume.self,
+        groupedSubcommands: [
+            CommandGroup(
+                name: "Training",
+                subcommands: [Prepare.self, Train.self, Eval.self, Sample.self, Plot.self]),
+            CommandGroup(
+                name: "Checkpoint",
+                subcommands: [
+                    Inspect.self, Compare.self, VerifyResume.self, Export.self, Import.self,
+                ]),
+            CommandGroup(
+                name: "Debugging",
+                subcommands: [Doctor.self, Replay.self, Gradcheck.self]),
+            CommandGroup(name: "Performance", subcommands: [Bench.self, Plan.self]),
         ])
 
     static func main() {

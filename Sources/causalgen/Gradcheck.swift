@@ -22,9 +22,9 @@ struct Gradcheck: ParsableCommand {
             beyond the bound that lies between the differences to the left and to the right is counted \
             as one and not judged; a tensor of which nothing could be judged is not right.
 
-            Exit code 1 where a gradient is wrong. --n-embd is at least 4. A shape such as L2 C16 T8 takes a second; the preset \
-            shakespeare-cpu minutes, and it says how many. Shape and model are chosen as for train \
-            (causalgen train --help).
+            Exit code 1 where a gradient is wrong. --n-embd is at least 4. A shape such as L2 C16 T8 takes \
+            a second; the preset shakespeare-cpu minutes, and it says how many. Shape and model are chosen \
+            as for train (causalgen train --help).
             """)
 
     @Option(help: ArgumentHelp("Elements of each tensor.", valueName: "k"))
