@@ -171,6 +171,8 @@ run_to_end() {
     [ -z "$stop_signal" ] || return 0
     setsid "$@" </dev/null &
     child=$!
+    # One that came while it was started.
+    [ -z "$stop_signal" ] || pass_on USR1
     # A signal ends the wait, not what is waited for.
     while "$interrupted"; do
         interrupted=false
