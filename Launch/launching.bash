@@ -61,6 +61,16 @@ find_program() {
     fail 66 "'$program' is missing; build it: swift build --configuration release"
 }
 
+# Sets `configuration` to what the program understands by the words: name, value and origin a line.
+read_configuration() { # verb, words ...
+    configuration=$("$program" "$@" --print-config) || exit $?
+}
+
+# Prints a value of that; nothing where there is none.
+configured() { # name
+    sed --quiet "s/^$1  *\(.*[^ ]\)  .*/\1/p" <<<"$configuration"
+}
+
 # Prints a host's cores, the hardware threads allowed to this process, and all of them: one rank a core,
 # not a hardware thread, for two of them share one core's vector units. One line, for another host's shell.
 # shellcheck disable=SC2016
