@@ -6,10 +6,11 @@ struct Replay: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Computes one step of any run again, bit for bit, in this process alone.",
         discussion: """
-            Starts from the newest valid checkpoint before the step, goes on to it without a word, and \
-            shows the step: loss, gradient norm, learning rate; loss, norm and hash of every micro-batch's \
-            gradient; norm and hash of every block's gradient and weights. However many ranks and threads \
-            the run had, the bits are the run's. Nothing is written; MPI is not started.
+            Starts from the newest valid checkpoint before the step, or from what the run began with, goes on \
+            to it without a word, and shows the step: loss, gradient norm, learning rate; loss, norm and hash \
+            of every micro-batch's gradient; norm and hash of every block's gradient and weights. However \
+            many ranks and threads the run had, the bits are the run's. Nothing is written; MPI is not \
+            started.
 
             --micro-batch shows one micro-batch from near: its text, what every tensor of every layer is \
             like, and the first number that is not finite. --rank shows those that one rank had.
