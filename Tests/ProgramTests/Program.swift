@@ -123,7 +123,10 @@ struct Program {
             while process.isRunning && Date() < end { usleep(5_000) }
             if process.isRunning { kill(process.processIdentifier, SIGKILL) }
             process.waitUntilExit()
-            let texts = try paths.map { try String(contentsOfFile: $0, encoding: .utf8) }
+            // mpirun mixes what ranks write, and may cut a character in two.
+            let texts = try paths.map {
+                String(decoding: try Data(contentsOf: URL(fileURLWithPath: $0)), as: UTF8.self)
+            }
             return Result(
                 exitCode: process.terminationStatus, output: texts[0], errors: texts[1])
         }
