@@ -54,15 +54,19 @@ struct ClusterPlan {
 
         let (within, between) = links(measuredLinks)
         let predictions = nodes.map { nodes in
-            let buckets = buckets(ranks: nodes * ranksPerNode)
+            let cluster = Cluster(
+                nodes: nodes, ranksPerNode: ranksPerNode, within: within.link,
+                between: (between ?? within).link)
+            let model = { (rankTokens: Int) in
+                ClusterModel(
+                    cluster: cluster, work: measured.work,
+                    buckets: buckets(ranks: cluster.ranks, rankTokens: rankTokens),
+                    overlap: overlap)
+            }
             return PlanPrediction(
                 configuration, threads: threads, measured: measured,
-                model: ClusterModel(
-                    cluster: Cluster(
-                        nodes: nodes, ranksPerNode: ranksPerNode, within: within.link,
-                        between: (between ?? within).link),
-                    work: measured.work, buckets: buckets, overlap: overlap),
-                bucketCount: buckets.count, hoursBetweenFailures: options.hoursBetweenFailures)
+                model: model(configuration.rankTokens(ranks: cluster.ranks)),
+                hidingModel: model(.max), hoursBetweenFailures: options.hoursBetweenFailures)
         }
         // What no prediction uses is not shown.
         let shown = (ranksPerNode > 1 ? [within] : []) + (between.map { [$0] } ?? [])
@@ -104,9 +108,10 @@ struct ClusterPlan {
         return max(1, plan.threads * ranksOfHosts.max()! / chosen)
     }
 
-    private func buckets(ranks: Int) -> [GradientBucket] {
+    private func buckets(ranks: Int, rankTokens: Int) -> [GradientBucket] {
         GradientBucket.all(
-            configuration.model, bucketBytes: configuration.bucketBytes(ranks: ranks))
+            configuration.model, bucketBytes: configuration.bucketBytes(ranks: ranks),
+            rankTokens: rankTokens)
     }
 
     private var overlap: ExchangeOverlap {

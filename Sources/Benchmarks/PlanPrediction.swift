@@ -6,7 +6,6 @@ import Training
 struct PlanPrediction {
     private let configuration: Configuration
     private let model: ClusterModel
-    private let bucketCount: Int
     private let step: StepPrediction
     /// The part of the threads' time in which they have micro-batches, in 0...1.
     private let busyFraction: Double
@@ -25,13 +24,14 @@ struct PlanPrediction {
     /// The part of a step that an exchange that hides may show.
     static let exposedLimit = 0.05
 
+    /// - Parameter hidingModel: of ranks with as many tokens as it takes to hide the exchange, which touch all
+    ///   rows of the embedding.
     init(
         _ configuration: Configuration, threads: Int, measured: WorkMeasurement.Result,
-        model: ClusterModel, bucketCount: Int, hoursBetweenFailures: Double
+        model: ClusterModel, hidingModel: ClusterModel, hoursBetweenFailures: Double
     ) {
         self.configuration = configuration
         self.model = model
-        self.bucketCount = bucketCount
         let cluster = model.cluster
         let division = WorkDivision(
             microBatches: configuration.microBatchCount, workers: cluster.ranks)
@@ -48,10 +48,12 @@ struct PlanPrediction {
             costSeconds: model.checkpointSeconds(
                 copySecondsPerByte: measured.copySecondsPerByte),
             meanSecondsBetweenFailures: hoursBetweenFailures * 3600 / Double(cluster.nodes))
-        hidden = model.microBatchesOfRank(exposing: Self.exposedLimit, threads: threads).map {
+        hidden = hidingModel.microBatchesOfRank(
+            exposing: Self.exposedLimit, threads: threads
+        ).map {
             Hidden(
                 microBatchesOfRank: $0,
-                step: model.step(
+                step: hidingModel.step(
                     microBatches: ClusterModel.busiest($0, threads: threads),
                     allMicroBatches: $0 * cluster.ranks))
         }
@@ -81,7 +83,7 @@ struct PlanPrediction {
         place + [
             ("step ms", .number(step.stepSeconds * 1e3, 2)),
             ("compute ms", .number(step.computeSeconds * 1e3, 2)),
-            ("buckets", .number(Double(bucketCount), 0)),
+            ("buckets", .number(Double(model.bucketCount), 0)),
             ("reduce-scatter ms", .number(step.reduceScatterSeconds * 1e3, 2)),
             ("allgather ms", .number(step.allgatherSeconds * 1e3, 2)),
             ("exposed ms", .number(step.exposedSeconds * 1e3, 2)),

@@ -5,7 +5,9 @@ import Kernels
 ///
 /// Idle, until `startReduceScatter` or `startAllgather`; then in one of the schedule's stages, whose
 /// messages are on their way all at once; `progress` takes it to the next when they are done; idle again
-/// after the last. All memory is allocated once.
+/// after the last. Where only touched rows are sent (`TouchedRows`), a stage of the reduce-scatter begins with
+/// the marks of these, and then both sides know how long the messages with the rows are. All memory is
+/// allocated once.
 final class BucketReduction {
     let schedule: ReductionSchedule
     private let communicator: any Communicator
@@ -17,13 +19,20 @@ final class BucketReduction {
     /// For each stage the additions, between places of members: in the vector for this rank itself, else
     /// where its part is received.
     private let additions: [[CanonicalTree.Addition]]
+    /// For each stage whether others' parts are added to a member's, or it stays: it needs all its rows.
+    private let takesAll: [[Bool]]
     private let messages: UnsafeMutablePointer<Message>
     private let messageCapacity: Int
     private var messageCount = 0
     private var activity = Activity.idle
     private var stageIndex = 0
+    /// Of each member of a stage, marks of the rows that it sends, and then of those that it is sent.
+    private let marks: UnsafeMutablePointer<UInt64>
+    /// The words of a member's marks.
+    private let markWords: Int
+    private let mostMembers: Int
 
-    private enum Activity { case idle, reduceScatter, allgather }
+    private enum Activity { case idle, marks, reduceScatter, allgather }
 
     /// - Parameters:
     ///   - scratch: `schedule.scratchCount` Floats.
@@ -37,13 +46,28 @@ final class BucketReduction {
         self.values = values
         self.scratch = scratch
         self.channel = channel
-        additions = schedule.stages.map(Self.additions)
-        messageCapacity = 2 * (schedule.stages.map(\.members.count).max() ?? 0)
+        let additions = schedule.stages.map(Self.additions)
+        self.additions = additions
+        takesAll = zip(schedule.stages, additions).map { stage, additions in
+            stage.members.indices.map { member in
+                member == stage.kept || additions.contains { $0.destination == member }
+            }
+        }
+        mostMembers = schedule.stages.map(\.members.count).max() ?? 0
+        markWords =
+            schedule.stages.flatMap(\.pieces).map { schedule.rows?.markWords(of: $0) ?? 0 }.max()
+            ?? 0
+        marks = .allocate(capacity: 2 * mostMembers * markWords)
+        marks.initialize(repeating: 0, count: 2 * mostMembers * markWords)
+        messageCapacity = 2 * mostMembers
         messages = .allocate(capacity: messageCapacity)
         messages.initialize(repeating: .none, count: messageCapacity)
     }
 
-    deinit { messages.deallocate() }
+    deinit {
+        messages.deallocate()
+        marks.deallocate()
+    }
 
     /// Whether nothing of it is on its way.
     var isIdle: Bool { activity == .idle }
@@ -57,9 +81,8 @@ final class BucketReduction {
     func startReduceScatter() throws(Failure) {
         precondition(isIdle, "a bucket is on one way at a time")
         guard !schedule.range.isEmpty && !schedule.stages.isEmpty else { return }
-        activity = .reduceScatter
         stageIndex = 0
-        try startStage()
+        try startReductionStage()
     }
 
     func startAllgather() throws(Failure) {
@@ -67,7 +90,7 @@ final class BucketReduction {
         guard !schedule.range.isEmpty && !schedule.stages.isEmpty else { return }
         activity = .allgather
         stageIndex = schedule.stages.count - 1
-        try startStage()
+        try startMessages()
     }
 
     /// Goes on as far as messages have arrived.
@@ -84,62 +107,130 @@ final class BucketReduction {
         guard areDone else { return false }
         switch activity {
         case .idle: break
+        case .marks:
+            activity = .reduceScatter
+            try startMessages()
         case .reduceScatter:
             addParts()
             stageIndex += 1
-            if stageIndex == schedule.stages.count { activity = .idle } else { try startStage() }
+            guard stageIndex < schedule.stages.count else {
+                activity = .idle
+                break
+            }
+            try startReductionStage()
         case .allgather:
             stageIndex -= 1
-            if stageIndex < 0 { activity = .idle } else { try startStage() }
+            if stageIndex < 0 { activity = .idle } else { try startMessages() }
         }
         return true
     }
 
-    private func startStage() throws(Failure) {
-        messageCount = 0
-        let stage = schedule.stages[stageIndex]
-        // What arrives finds its place: receive first.
-        for member in stage.members.indices where member != stage.own {
-            if activity == .allgather {
-                try receive(
-                    stage.pieces[member], to: values + stage.pieces[member].lowerBound, stage,
-                    member)
-            } else if member < stage.presentCount {
-                try receive(stage.piece, to: place(of: member, stage), stage, member)
+    private func startReductionStage() throws(Failure) {
+        activity = schedule.rows == nil ? .reduceScatter : .marks
+        if let rows = schedule.rows, stage.isPresent {
+            for member in stage.members.indices where member != stage.own {
+                let piece = stage.pieces[member]
+                rows.mark(values, piece, in: ownMarks(for: member))
+                rows.pack(values, piece, ownMarks(for: member))
             }
+        }
+        try startMessages()
+    }
+
+    private var stage: ReductionSchedule.Stage { schedule.stages[stageIndex] }
+
+    private func startMessages() throws(Failure) {
+        messageCount = 0
+        let stage = stage
+        // What arrives finds its place: receive first.
+        for member in stage.members.indices
+        where member != stage.own && (activity == .allgather || member < stage.presentCount) {
+            try add(
+                communicator.startReceive(
+                    UnsafeMutableRawBufferPointer(received(from: member)),
+                    from: stage.members[member], channel: ownChannel))
         }
         guard activity == .allgather || stage.isPresent else { return }
         for member in stage.members.indices where member != stage.own {
-            let range = activity == .allgather ? stage.piece : stage.pieces[member]
-            guard !range.isEmpty else { continue }
-            messages[messageCount] = try communicator.startSend(
-                UnsafeRawBufferPointer(
-                    UnsafeBufferPointer(start: values + range.lowerBound, count: range.count)),
-                to: stage.members[member], channel: ownChannel)
-            messageCount += 1
+            try add(
+                communicator.startSend(
+                    sent(to: member), to: stage.members[member], channel: ownChannel))
         }
     }
 
-    private func receive(
-        _ range: Range<Int>, to place: UnsafeMutablePointer<Float>,
-        _ stage: ReductionSchedule.Stage, _ member: Int
-    ) throws(Failure) {
-        guard !range.isEmpty else { return }
-        messages[messageCount] = try communicator.startReceive(
-            UnsafeMutableRawBufferPointer(
-                UnsafeMutableBufferPointer(start: place, count: range.count)),
-            from: stage.members[member], channel: ownChannel)
+    private func add(_ message: Message) {
+        messages[messageCount] = message
         messageCount += 1
+    }
+
+    private func received(from member: Int) -> UnsafeMutableRawBufferPointer {
+        let stage = stage
+        switch activity {
+        case .allgather:
+            return Self.bytes(values + stage.pieces[member].lowerBound, stage.pieces[member].count)
+        case .marks: return bytes(othersMarks(of: member), stage.piece)
+        case .reduceScatter, .idle:
+            return Self.bytes(
+                place(of: member, stage), count(stage.piece, othersMarks(of: member)))
+        }
+    }
+
+    private func sent(to member: Int) -> UnsafeRawBufferPointer {
+        let stage = stage
+        let piece = activity == .allgather ? stage.piece : stage.pieces[member]
+        let marks = ownMarks(for: member)
+        return UnsafeRawBufferPointer(
+            activity == .marks
+                ? bytes(marks, piece)
+                : Self.bytes(
+                    values + piece.lowerBound,
+                    activity == .allgather ? piece.count : count(piece, marks)))
+    }
+
+    /// The Floats of a piece that are sent.
+    private func count(_ piece: Range<Int>, _ marks: TouchedRows.Marks) -> Int {
+        schedule.rows?.markedCount(piece, marks) ?? piece.count
+    }
+
+    private func ownMarks(for member: Int) -> TouchedRows.Marks { marks + member * markWords }
+
+    private func othersMarks(of member: Int) -> TouchedRows.Marks {
+        marks + (mostMembers + member) * markWords
+    }
+
+    private func bytes(
+        _ marks: TouchedRows.Marks, _ piece: Range<Int>
+    ) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(
+            UnsafeMutableBufferPointer(start: marks, count: schedule.rows!.markWords(of: piece)))
+    }
+
+    private static func bytes(
+        _ floats: UnsafeMutablePointer<Float>, _ count: Int
+    ) -> UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(UnsafeMutableBufferPointer(start: floats, count: count))
     }
 
     private var ownChannel: Int { activity == .allgather ? channel + 1 : channel }
 
     private func addParts() {
-        let stage = schedule.stages[stageIndex]
+        let stage = stage
+        if let rows = schedule.rows {
+            for member in 0..<stage.presentCount
+            where member != stage.own && takesAll[stageIndex][member] {
+                rows.unpack(place(of: member, stage), stage.piece, othersMarks(of: member))
+            }
+        }
         for addition in additions[stageIndex] {
-            GradientSum.add(
-                place(of: addition.source, stage), to: place(of: addition.destination, stage),
-                count: stage.piece.count)
+            let source = place(of: addition.source, stage)
+            let destination = place(of: addition.destination, stage)
+            if let rows = schedule.rows, !takesAll[stageIndex][addition.source] {
+                rows.add(
+                    packed: source, to: destination, stage.piece,
+                    othersMarks(of: addition.source))
+            } else {
+                GradientSum.add(source, to: destination, count: stage.piece.count)
+            }
         }
     }
 
@@ -147,10 +238,8 @@ final class BucketReduction {
     private func place(
         of member: Int, _ stage: ReductionSchedule.Stage
     ) -> UnsafeMutablePointer<Float> {
-        // The first member's part is received in the place of one that has none of its own.
-        let kept = stage.isPresent ? stage.own : 0
-        guard member != kept else { return values + stage.piece.lowerBound }
-        return scratch + (member < kept ? member : member - 1) * stage.piece.count
+        guard member != stage.kept else { return values + stage.piece.lowerBound }
+        return scratch + (member < stage.kept ? member : member - 1) * stage.piece.count
     }
 
     /// The tree over the members that are present, with the sum going to the place in the vector: the two
@@ -158,7 +247,7 @@ final class BucketReduction {
     private static func additions(
         _ stage: ReductionSchedule.Stage
     ) -> [CanonicalTree.Addition] {
-        let kept = stage.isPresent ? stage.own : 0
+        let kept = stage.kept
         if Mutation.addInSequence.isActive {
             return (0..<stage.presentCount).reversed().filter { $0 != kept }.map {
                 CanonicalTree.Addition(destination: kept, source: $0)

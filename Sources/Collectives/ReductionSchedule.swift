@@ -23,6 +23,10 @@ package struct ReductionSchedule: Equatable, Sendable {
         package var isPresent: Bool { own < presentCount }
         package var piece: Range<Int> { pieces[own] }
 
+        /// The member whose part lies in the vector itself: this rank, or the first, whose part is received in
+        /// the place of one that has none of its own.
+        var kept: Int { isPresent ? own : 0 }
+
         /// The parts of the own piece that are received elsewhere than in the vector: all, but that the
         /// first takes the place of one that has none of its own.
         var receivedParts: Int { isPresent ? presentCount - 1 : max(0, presentCount - 1) }
@@ -30,6 +34,8 @@ package struct ReductionSchedule: Equatable, Sendable {
 
     package let range: Range<Int>
     package private(set) var stages: [Stage]
+    /// Where only touched rows are sent.
+    package let rows: TouchedRows?
 
     /// The edges of pieces are multiples of this many Floats: the chunk of the gradient norm.
     package static let granule = 1024
@@ -44,6 +50,7 @@ package struct ReductionSchedule: Equatable, Sendable {
             "the ranks with work are some of the ranks, and at least one")
         precondition(range.lowerBound % Self.granule == 0, "a range starts at a whole chunk")
         self.range = range
+        rows = nil
         stages = []
         var (current, distance) = (range, 1)
         while distance < ranks {
@@ -92,18 +99,22 @@ package struct ReductionSchedule: Equatable, Sendable {
     /// - Parameters:
     ///   - distance: from a place in this vector to that in the other, whole chunks.
     ///   - bounds: the other vector.
-    package func moved(by distance: Int, within bounds: Range<Int>) -> ReductionSchedule {
+    ///   - rows: of the other vector, where only those are sent that are touched.
+    package func moved(
+        by distance: Int, within bounds: Range<Int>, rows: TouchedRows? = nil
+    ) -> ReductionSchedule {
         func moved(_ range: Range<Int>) -> Range<Int> {
             (range.lowerBound + distance..<range.upperBound + distance).clamped(to: bounds)
         }
-        var schedule = ReductionSchedule(range: moved(range), stages: stages)
+        var schedule = ReductionSchedule(range: moved(range), stages: stages, rows: rows)
         for index in stages.indices {
             schedule.stages[index].pieces = stages[index].pieces.map(moved)
         }
         return schedule
     }
 
-    private init(range: Range<Int>, stages: [Stage]) {
+    private init(range: Range<Int>, stages: [Stage], rows: TouchedRows?) {
+        self.rows = rows
         self.range = range
         self.stages = stages
     }

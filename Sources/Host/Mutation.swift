@@ -24,6 +24,8 @@ package enum Mutation: String, Sendable {
     case shortBuffer = "short-buffer"
     /// What ranks have of a bucket is added one after another, not along the tree.
     case addInSequence = "add-in-sequence"
+    /// A row that others need is not sent.
+    case forgetRow = "forget-row"
     /// Nobody who holds up the others is named.
     case nameNobody = "name-nobody"
     /// A rank stops where it is asked to, whatever the others do.

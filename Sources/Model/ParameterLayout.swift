@@ -77,6 +77,10 @@ package struct ParameterLayout: Sendable {
 
     /// The size of a gradient arena in Floats, a multiple of the granule.
     package let gradientCount: Int
+    package var tokenEmbeddingShape: (vocabulary: Int, width: Int) {
+        let shape = tensors.first { $0.offset == tokenEmbedding }!.shape
+        return (shape[0], shape[1])
+    }
     /// The number of parameters: Floats without padding.
     package var parameterCount: Int { tensors.reduce(0) { $0 + $1.count } }
 

@@ -10,6 +10,14 @@ struct BucketPipeline {
     /// 0 where nothing is added.
     let additionSecondsPerByte: Double
 
+    /// A bucket that is about to leave.
+    struct Start {
+        /// When that is.
+        var ready = 0.0
+        /// Of the bucket, stage by stage.
+        let bytes: [Double]
+    }
+
     struct Result {
         /// When the last bucket is done.
         var endSeconds = 0.0
@@ -23,12 +31,11 @@ struct BucketPipeline {
         var processor = 0.0
     }
 
-    /// - Parameters:
-    ///   - buckets: when each is ready, and its bytes.
-    ///   - time: before which the processor's seconds are counted.
-    func run(
-        _ buckets: [(ready: Double, bytes: Double)], countingProcessorBefore time: Double = 0
-    ) -> Result {
+    /// A bucket of as many bytes in every stage, ready at once.
+    func start(bytes: Double) -> Start { Start(bytes: stages.map { _ in bytes }) }
+
+    /// - Parameter time: before which the processor's seconds are counted.
+    func run(_ buckets: [Start], countingProcessorBefore time: Double = 0) -> Result {
         var result = Result()
         var events = EventQueue()
         for (bucket, start) in buckets.enumerated() {
@@ -42,7 +49,7 @@ struct BucketPipeline {
                 continue
             }
             let stage = stages[event.stage]
-            let bytes = buckets[event.bucket].bytes * stage.part
+            let bytes = buckets[event.bucket].bytes[event.stage] * stage.part
             if event.adds {
                 let seconds = bytes * Double(stage.messages) * additionSecondsPerByte
                 let start = Self.occupy(&free.processor, from: event.time, for: seconds)

@@ -66,14 +66,28 @@ package struct BucketPlan: Sendable {
     }
 
     /// Each rank's way to add up the buckets.
-    package func schedules(rank: Int, ranks: Int, activeRanks: Int) -> [ReductionSchedule] {
+    ///
+    /// - Parameter rankTokens: the most tokens that a rank has in a step.
+    package func schedules(
+        rank: Int, ranks: Int, activeRanks: Int, rankTokens: Int
+    ) -> [ReductionSchedule] {
+        let rows = touchedRows(rankTokens: rankTokens)
         let distance = layout.arenaCount - layout.tokenEmbedding
         let input = layout.arenaCount..<layout.gradientCount
         let weights = buckets[..<weightBucketCount].map {
             ReductionSchedule($0.range, rank: rank, ranks: ranks, activeRanks: activeRanks)
         }
         return weights
-            + weights.map { $0.moved(by: distance, within: input) }.filter { !$0.range.isEmpty }
+            + weights.map { $0.moved(by: distance, within: input, rows: rows) }
+            .filter { !$0.range.isEmpty }
+    }
+
+    /// The rows of the input's part of the tied embedding's gradient, where only those are sent that are touched:
+    /// where one rank's tokens, of which each touches a row, leave half of the vocabulary at +0.
+    func touchedRows(rankTokens: Int) -> TouchedRows? {
+        let (vocabulary, width) = layout.tokenEmbeddingShape
+        guard rankTokens <= vocabulary / 2, width % vectorWidth == 0 else { return nil }
+        return TouchedRows(from: layout.inputEmbedding.lowerBound, width: width)
     }
 
     /// The arena in the order in which the backward pass completes it: ranges of chunks that are complete at

@@ -41,6 +41,15 @@ package struct Cluster: Equatable, Sendable {
         ]
     }
 
+    /// The ranks whose sum a rank has before each stage of a reduce-scatter.
+    package var summedRanks: [Double] {
+        var ranks = 1.0
+        return reductionStages.map { stage in
+            defer { ranks *= Double(stage.messages + 1) }
+            return ranks
+        }
+    }
+
     /// The stages of the allgather of something small (Bruck): what a rank has goes to those 1, 2, 4, …
     /// ranks before it, and in the last stage what is left. Parts are of what all ranks have together.
     package var gatherStages: [ExchangeStage] {

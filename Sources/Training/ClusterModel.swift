@@ -66,11 +66,12 @@ package enum ExchangeOverlap: Equatable, Sendable {
 package struct ClusterModel: Sendable {
     package let cluster: Cluster
     package let work: StepWork
-    private let reductionStages: [ExchangeStage]
     private let gatherStages: [ExchangeStage]
-    /// Of all buckets' gradients, and of all weights, in bytes.
-    private let gradientBytes: Double
+    /// What is sent of all buckets' gradients and weights.
+    private let exchange: Sent
+    /// Of all weights.
     private let weightBytes: Double
+    package let bucketCount: Int
     private let weightBucketCount: Int
     /// The reduce-scatter of all buckets, from the first's start, and what of it is exposed behind a
     /// backward pass.
@@ -84,23 +85,30 @@ package struct ClusterModel: Sendable {
         self.cluster = cluster
         self.work = work
         let stages = cluster.reductionStages
-        reductionStages = stages
         gatherStages = cluster.gatherStages
-        gradientBytes = buckets.reduce(0) { $0 + $1.gradientBytes }
         weightBytes = buckets.reduce(0) { $0 + $1.weightBytes }
+        bucketCount = buckets.count
         weightBucketCount = buckets.count { $0.weightBytes > 0 }
         let reduction = BucketPipeline(
             cluster: cluster, stages: stages, additionSecondsPerByte: work.additionSecondsPerByte)
-        let alone = reduction.run(buckets.map { (0, $0.gradientBytes) })
+        let gradients = buckets.map { bucket in
+            BucketPipeline.Start(
+                bytes: cluster.summedRanks.map { bucket.sentBytes(ofSumOver: $0) })
+        }
+        let alone = reduction.run(gradients)
         reduceScatterSeconds = alone.endSeconds
-        allgatherSeconds =
-            BucketPipeline(
-                cluster: cluster, stages: stages.reversed(), additionSecondsPerByte: 0
-            ).run(buckets.filter { $0.weightBytes > 0 }.map { (0, $0.weightBytes) }).endSeconds
+        let gather = BucketPipeline(
+            cluster: cluster, stages: stages.reversed(), additionSecondsPerByte: 0)
+        let weights = buckets.filter { $0.weightBytes > 0 }.map {
+            gather.start(bytes: $0.weightBytes)
+        }
+        allgatherSeconds = gather.run(weights).endSeconds
+        exchange = Sent(gradients, stages) + Sent(weights, stages)
         let backward = work.microBatchSeconds * StepWork.backwardFraction
         let overlapping = reduction.run(
-            buckets.map { (backward * $0.readyFraction, $0.gradientBytes) },
-            countingProcessorBefore: backward)
+            zip(buckets, gradients).map { bucket, start in
+                BucketPipeline.Start(ready: backward * bucket.readyFraction, bytes: start.bytes)
+            }, countingProcessorBefore: backward)
         switch overlap {
         case .none: exposedReduceScatterSeconds = alone.endSeconds
         case .ownThread: exposedReduceScatterSeconds = max(0, overlapping.endSeconds - backward)
@@ -121,22 +129,35 @@ package struct ClusterModel: Sendable {
             + work.updateSeconds / Double(cluster.ranks) + work.packingSeconds
         step.reduceScatterSeconds = reduceScatterSeconds
         step.allgatherSeconds = allgatherSeconds
-        let facts = factBytes(allMicroBatches: allMicroBatches)
-        step.factsSeconds =
-            BucketPipeline(cluster: cluster, stages: gatherStages, additionSecondsPerByte: 0)
-            .run([(0, facts)]).endSeconds
+        let gather = BucketPipeline(
+            cluster: cluster, stages: gatherStages, additionSecondsPerByte: 0)
+        let facts = [gather.start(bytes: factBytes(allMicroBatches: allMicroBatches))]
+        step.factsSeconds = gather.run(facts).endSeconds
         step.exposedSeconds = exposedReduceScatterSeconds + step.factsSeconds + allgatherSeconds
-        let arenas = gradientBytes + weightBytes
-        let (reduction, gather) = (sent(reductionStages), sent(gatherStages))
-        step.bytesOfRank = reduction.byRank * arenas + gather.byRank * facts
-        step.bytesOfNode = reduction.byNode * arenas + gather.byNode * facts
+        let sent = exchange + Sent(facts, gatherStages)
+        (step.bytesOfRank, step.bytesOfNode) = (sent.byRank, sent.byNode)
         return step
     }
 
-    /// Parts of the whole that a rank sends, and that leave a node.
-    private func sent(_ stages: [ExchangeStage]) -> (byRank: Double, byNode: Double) {
-        stages.reduce((0, 0)) {
-            ($0.0 + $1.part * Double($1.messages), $0.1 + $1.part * Double($1.crossing))
+    /// The bytes that a rank sends, and those that leave a node.
+    private struct Sent {
+        var byRank = 0.0
+        var byNode = 0.0
+
+        init(_ buckets: [BucketPipeline.Start], _ stages: [ExchangeStage]) {
+            for bucket in buckets {
+                for (stage, bytes) in zip(stages, bucket.bytes) {
+                    byRank += bytes * stage.part * Double(stage.messages)
+                    byNode += bytes * stage.part * Double(stage.crossing)
+                }
+            }
+        }
+
+        static func + (left: Sent, right: Sent) -> Sent {
+            var sum = left
+            sum.byRank += right.byRank
+            sum.byNode += right.byNode
+            return sum
         }
     }
 

@@ -1,3 +1,4 @@
+import Collectives
 import Model
 
 /// Everything that decides what a training run computes and where it puts it.
@@ -102,6 +103,12 @@ package struct Configuration: Sendable {
     package var decaySteps: Int { decayStepsChosen ?? maxSteps }
     /// The tokens of one step: B·T.
     package var tokensPerStep: Int { batchSize * model.blockSize }
+    /// The tokens of a micro-batch: b·T.
+    package var microBatchTokens: Int { microBatchSize * model.blockSize }
+    /// The most tokens that a rank has in a step.
+    package func rankTokens(ranks: Int) -> Int {
+        WorkDivision(microBatches: microBatchCount, workers: ranks).share * microBatchTokens
+    }
     package var spikeThreshold: Double {
         spikeThresholdChosen > 0 ? spikeThresholdChosen : .infinity
     }

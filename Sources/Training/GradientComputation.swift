@@ -129,7 +129,7 @@ final class GradientComputation: @unchecked Sendable {
     ) {
         watch.end(loss: loss)
         guard worker.badNumber == nil, let finding = watch.finding else { return }
-        let count = configuration.microBatchSize * configuration.model.blockSize
+        let count = configuration.microBatchTokens
         let values = { (tokens: UnsafeMutablePointer<Int32>) in
             Array(UnsafeBufferPointer(start: tokens, count: count))
         }

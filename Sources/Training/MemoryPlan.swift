@@ -32,7 +32,8 @@ package struct MemoryPlan {
         let plan = BucketPlan(
             layout, bucketBytes: configuration.bucketBytes(ranks: division.workers))
         let schedules = plan.schedules(
-            rank: rank, ranks: division.workers, activeRanks: division.activeWorkers)
+            rank: rank, ranks: division.workers, activeRanks: division.activeWorkers,
+            rankTokens: configuration.rankTokens(ranks: division.workers))
         let received = CanonicalSum.scratchCount(schedules)
         let shard = schedules[..<plan.weightBucketCount].reduce(0) { $0 + $1.piece.count }
         let moments = rank == 0 ? layout.arenaCount : shard

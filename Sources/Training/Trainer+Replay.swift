@@ -12,7 +12,7 @@ extension Trainer {
     package var targets: [Int32] { values(workers.all[0].targets) }
 
     private func values(_ tokens: UnsafeMutablePointer<Int32>) -> [Int32] {
-        let count = configuration.microBatchSize * configuration.model.blockSize
+        let count = configuration.microBatchTokens
         return Array(UnsafeBufferPointer(start: tokens, count: count))
     }
 

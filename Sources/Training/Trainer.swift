@@ -88,7 +88,8 @@ package final class Trainer: @unchecked Sendable {
         let isActive = !division.range(of: communicator.rank).isEmpty
         received = isActive ? nil : Arena(count: model.layout.gradientCount)
         let schedules = plan.schedules(
-            rank: communicator.rank, ranks: communicator.size, activeRanks: division.activeWorkers)
+            rank: communicator.rank, ranks: communicator.size, activeRanks: division.activeWorkers,
+            rankTokens: configuration.rankTokens(ranks: communicator.size))
         let exchange = GradientExchange(
             configuration, plan: plan, schedules: schedules,
             threadSums: workers.all.compactMap { $0.fold?.sum }, received: received?.floats,

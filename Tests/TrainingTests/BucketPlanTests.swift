@@ -1,3 +1,5 @@
+import Collectives
+import Kernels
 import Model
 import Testing
 import Training
@@ -55,13 +57,33 @@ import Training
             let plan = BucketPlan(layout, bucketBytes: 1 << 16)
             let distance = layout.arenaCount - layout.tokenEmbedding
             for rank in 0..<ranks {
-                let schedules = plan.schedules(rank: rank, ranks: ranks, activeRanks: ranks)
+                let schedules = plan.schedules(
+                    rank: rank, ranks: ranks, activeRanks: ranks, rankTokens: 1)
                 #expect(schedules.map(\.range) == plan.buckets.map(\.range))
                 let head = schedules[..<plan.weightBucketCount].flatMap { Array($0.piece) }
                 let input = schedules[plan.weightBucketCount...].flatMap { Array($0.piece) }
                 #expect(
                     Set(head.map { $0 + distance }.filter { $0 < layout.gradientCount })
                         == Set(input))
+            }
+        }
+    }
+
+    /// Only touched rows are sent of the input's part, and where a rank's tokens leave half of them at most.
+    @Test func onlyFewRowsAreSentByThemselves() throws {
+        for layout in Self.layouts {
+            let plan = BucketPlan(layout, bucketBytes: 1 << 16)
+            let (vocabulary, width) = layout.tokenEmbeddingShape
+            for (tokens, isFew) in [(1, true), (vocabulary / 2, true), (vocabulary / 2 + 1, false)]
+            {
+                let schedules = plan.schedules(
+                    rank: 1, ranks: 3, activeRanks: 3, rankTokens: tokens)
+                #expect(schedules[..<plan.weightBucketCount].allSatisfy { $0.rows == nil })
+                let input = schedules[plan.weightBucketCount...]
+                let rows = TouchedRows(
+                    from: layout.inputEmbedding.lowerBound, width: paddedWidth(width))
+                #expect(
+                    input.allSatisfy { $0.rows == (isFew && width % 16 == 0 ? rows : nil) })
             }
         }
     }

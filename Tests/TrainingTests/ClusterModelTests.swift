@@ -45,6 +45,20 @@ import Training
         }
     }
 
+    /// Of 8 MB a rank has touched an eighth, two ranks a quarter, four a half; then all is sent. Nothing is gathered.
+    @Test func whatIsNotTouchedIsNotSent() {
+        let buckets = [
+            GradientBucket(
+                gradientBytes: 8e6, weightBytes: 0, readyFraction: 1, touchedFraction: 0.125)
+        ]
+        for (ranks, sent) in [(2, 0.5e6), (4, 1e6), (8, 1.5e6), (16, 2e6)] {
+            let step = Self.model(Self.cluster(ranks), Self.work, buckets)
+                .step(microBatches: 1, allMicroBatches: 0)
+            let facts = Double(8 * 2 * (ranks - 1))
+            #expect(abs(step.bytesOfRank - sent - facts) < 1e-3, "\(ranks)")
+        }
+    }
+
     /// The stages against the schedules that ranks have.
     @Test(arguments: [1, 2, 3, 4, 6, 8]) func stagesAreThoseOfTheSchedules(ranksPerNode: Int) {
         for nodes in 1...13 {
@@ -245,7 +259,7 @@ import Training
         var model = ModelConfiguration()
         (model.layers, model.vocabulary, model.bias) = (5, 1000, true)
         let layout = ParameterLayout(model)
-        let buckets = GradientBucket.all(model, bucketBytes: bucketBytes)
+        let buckets = GradientBucket.all(model, bucketBytes: bucketBytes, rankTokens: 100)
         #expect(buckets.reduce(0) { $0 + $1.gradientBytes } == Double(4 * layout.gradientCount))
         #expect(buckets.reduce(0) { $0 + $1.weightBytes } == Double(4 * layout.arenaCount))
         let ready = buckets.map(\.readyFraction)
