@@ -90,10 +90,7 @@ package final class CanonicalSum {
     ///
     /// - Throws: exit code 71 where a rank is lost.
     package func allgather() throws(Failure) {
-        for bucket in buckets {
-            try bucket.startAllgather()
-            if !bucket.isIdle { pending += 1 }
-        }
+        for bucket in buckets.indices { try startAllgather(of: bucket) }
         try finish()
     }
 
@@ -104,6 +101,14 @@ package final class CanonicalSum {
     /// - Throws: exit code 71 where a rank is lost.
     package func startReduceScatter(of bucket: Int) throws(Failure) {
         try buckets[bucket].startReduceScatter()
+        if !buckets[bucket].isIdle { pending += 1 }
+    }
+
+    /// Sends this rank's piece of a bucket on its way to all others, and theirs to it.
+    ///
+    /// - Throws: exit code 71 where a rank is lost.
+    package func startAllgather(of bucket: Int) throws(Failure) {
+        try buckets[bucket].startAllgather()
         if !buckets[bucket].isIdle { pending += 1 }
     }
 
@@ -134,7 +139,9 @@ package final class CanonicalSum {
     }
 
     /// Returns when the buckets that are on their way are done.
-    private func finish() throws(Failure) {
+    ///
+    /// - Throws: exit code 71 where a rank is lost.
+    package func finish() throws(Failure) {
         var wait: Wait?
         while !isIdle {
             if try progress() {

@@ -33,9 +33,12 @@ package final class MPICommunicator: Communicator, @unchecked Sendable {
     /// - Throws: exit code 69 where MPI is not usable.
     package init(messageBytes: Int) throws(Failure) {
         precondition(messageBytes > 0 && messageBytes <= Int(Int32.max))
-        Self.avoidRefusedMemoryAccess()
+        // What the user has chosen stays, and what others see as the environment is the user's.
+        let chosen = Self.parameters.filter { getenv($0.key) == nil }
+        for (name, value) in chosen { setenv(name, value, 1) }
         var provided: Int32 = 0
         let initialized = MPI_Init_thread(nil, nil, Int32(MPI_THREAD_SERIALIZED), &provided)
+        for name in chosen.keys { unsetenv(name) }
         try Self.check(initialized, "initialise MPI", .unavailable)
         guard provided >= Int32(MPI_THREAD_SERIALIZED) else {
             throw Failure(
@@ -236,13 +239,27 @@ package final class MPICommunicator: Communicator, @unchecked Sendable {
     /// Whether this process may read another's memory, as far as a filter of system calls tells.
     package static var mayReadProcessMemory: Bool { causalgen_may_read_process_memory() == 1 }
 
+    /// What Open MPI reads while it is initialised.
+    private static var parameters: [String: String] {
+        mayReadProcessMemory ? orderedMessages : orderedMessages.merging(noMemoryAccess) { $1 }
+    }
+
+    /// Has Open MPI's TCP end a long message where its bytes end.
+    ///
+    /// By default it puts long messages into the other's memory, and the words that they are there wait behind the
+    /// bytes of all other messages: of many that leave one after another, none arrives before the last. Sent in
+    /// parts they arrive in their order; of each, enough parts must be on their way to last from one look at the
+    /// network to the next.
+    private static let orderedMessages = [
+        "OMPI_MCA_btl_tcp_flags": "send,inplace", "OMPI_MCA_pml_ob1_send_pipeline_depth": "16",
+    ]
+
     /// Switches off Open MPI's reads of other processes' memory where a container forbids them.
     ///
     /// Open MPI looks at /proc and at user namespaces, but not at seccomp filters, and then fails
     /// with `Read -1, expected N, errno = 1`. The filter refuses a process its own memory too.
-    private static func avoidRefusedMemoryAccess() {
-        guard !mayReadProcessMemory else { return }
-        setenv("OMPI_MCA_btl_vader_single_copy_mechanism", "none", 0)  // Open MPI 4
-        setenv("OMPI_MCA_smsc", "^cma", 0)  // Open MPI 5
-    }
+    private static let noMemoryAccess = [
+        "OMPI_MCA_btl_vader_single_copy_mechanism": "none",  // Open MPI 4
+        "OMPI_MCA_smsc": "^cma",  // Open MPI 5
+    ]
 }

@@ -19,6 +19,8 @@ final class PassTrace: ForwardObserver, BackwardObserver {
         self.watch = watch
     }
 
+    func willBegin(_ stage: ForwardStage) {}
+
     func didPass(_ layer: Int, output: UnsafeMutableBufferPointer<Float>) {
         watch.didPass(layer, output: output)
         if layer == 0 {

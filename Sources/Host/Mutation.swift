@@ -20,6 +20,8 @@ package enum Mutation: String, Sendable {
     case ignoreDisagreement = "ignore-disagreement"
     /// A bucket leaves one stage of the backward pass before it is complete.
     case earlyBucket = "early-bucket"
+    /// The forward pass does not wait for the weights.
+    case earlyWeights = "early-weights"
     /// There is room for one counter of buckets less than there are.
     case shortBuffer = "short-buffer"
     /// What ranks have of a bucket is added one after another, not along the tree.

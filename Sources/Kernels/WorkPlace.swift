@@ -30,6 +30,16 @@ package final class WorkPlace: Sendable {
             ordering: .relaxed)
     }
 
+    /// Is at something else for a while, and then at what it was at.
+    package func enter<Failure>(
+        _ activity: Activity, during work: () throws(Failure) -> Void
+    ) throws(Failure) {
+        let whole = word.load(ordering: .relaxed)
+        enter(activity)
+        defer { word.store(whole, ordering: .relaxed) }
+        try work()
+    }
+
     /// The pass has come to a part.
     @inline(__always)
     package func enter(_ part: Part) {

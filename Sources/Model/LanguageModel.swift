@@ -43,7 +43,7 @@ package struct LanguageModel: Sendable {
     /// - Parameters:
     ///   - weights: the weight arena; `panels`: the same matrices, packed.
     ///   - training: whether dropout is applied.
-    ///   - observer: hears of every block.
+    ///   - observer: hears of every stage and block, and between kernels.
     /// - Returns: the sum of the rows' losses in nats, added in Double in row order.
     package func forward(
         _ batch: MicroBatch, weights: UnsafePointer<Float>, panels: PackedWeights,
@@ -52,15 +52,18 @@ package struct LanguageModel: Sendable {
         precondition(batch.sequences <= activations.sequences, "the micro-batch is too large")
         let pass = Pass(
             model: self, batch: batch, weights: weights, panels: panels, activations: activations,
-            dropout: training ? configuration.dropout : 0, gradient: nil, observer: nil)
+            dropout: training ? configuration.dropout : 0, gradient: nil, observer: observer)
         let place = activations.clock.place
+        observer?.willBegin(.embedding)
         place.enter(.embedding)
         pass.embed()
         for layer in 0..<configuration.layers {
+            observer?.willBegin(.block(layer))
             place.enter(.layer(layer))
             pass.forwardBlock(layer)
             observer?.didPass(layer, output: pass.output(of: layer))
         }
+        observer?.willBegin(.head(behind: configuration.layers))
         place.enter(.head)
         return pass.forwardHead()
     }

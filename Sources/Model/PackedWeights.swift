@@ -65,10 +65,21 @@ package final class PackedWeights: Sendable {
             projections: layout.blocks.map { matrix($0.projection.weight, width, hidden) })
     }
 
-    /// Packs this worker's share of every matrix; all workers together pack all.
-    package func pack(_ weights: UnsafePointer<Float>, worker: Int = 0, of workers: Int = 1) {
-        pack(head, weights, worker, workers)
-        for block in mixerProjections.indices {
+    /// Packs every matrix.
+    package func pack(_ weights: UnsafePointer<Float>) {
+        for stage in ForwardStage.all(layers: mixerProjections.count) {
+            pack(weights, stage, worker: 0, of: 1)
+        }
+    }
+
+    /// Packs this worker's share of every matrix of a stage; all workers together pack all.
+    package func pack(
+        _ weights: UnsafePointer<Float>, _ stage: ForwardStage, worker: Int, of workers: Int
+    ) {
+        if stage == .head(behind: mixerProjections.count) {
+            pack(head, weights, worker, workers)
+        } else if stage > .embedding {
+            let block = stage.index - 1
             pack(mixerProjections[block], weights, worker, workers)
             pack(expansions[block], weights, worker, workers)
             pack(projections[block], weights, worker, workers)

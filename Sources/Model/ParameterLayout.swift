@@ -77,6 +77,13 @@ package struct ParameterLayout: Sendable {
 
     /// The size of a gradient arena in Floats, a multiple of the granule.
     package let gradientCount: Int
+    /// When the forward pass first reads a tensor's weights: in the order opposite to the gradients', but that the
+    /// token embedding, whose gradient is the head's, is read first.
+    package func firstUse(of tensor: ParameterTensor) -> ForwardStage {
+        tensor.offset == tokenEmbedding
+            ? .embedding : ForwardStage(index: blocks.count + 1 - tensor.completion.index)
+    }
+
     package var tokenEmbeddingShape: (vocabulary: Int, width: Int) {
         let shape = tensors.first { $0.offset == tokenEmbedding }!.shape
         return (shape[0], shape[1])

@@ -12,8 +12,8 @@ struct Pass {
     let dropout: Double
     /// Where the gradients of the parameters go; nil in the forward pass.
     let gradient: GradientTarget?
-    /// Who wants to know how far the backward pass is.
-    let observer: (any BackwardObserver)?
+    /// Who wants to do something between kernels.
+    let observer: (any PassObserver)?
 
     var configuration: ModelConfiguration { model.configuration }
     var layout: ParameterLayout { model.layout }

@@ -59,6 +59,17 @@ package struct BucketPlan: Sendable {
         return levels << 21
     }
 
+    /// When the forward pass first needs weights of each bucket of these.
+    var firstUses: [ForwardStage] {
+        buckets[..<weightBucketCount].map { bucket in
+            layout.tensors.filter {
+                bucket.range.overlaps($0.offset..<$0.offset + paddedWidth($0.count))
+            }.map { layout.firstUse(of: $0) }.min() ?? .embedding
+        }
+    }
+
+    var forwardStages: [ForwardStage] { ForwardStage.all(layers: layout.blocks.count) }
+
     /// SHA-256 of the plan, for the ranks to compare.
     var digest: String {
         let text = buckets.map { "\($0.range) \($0.completion.index)\n" }.joined()

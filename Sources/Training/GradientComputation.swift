@@ -21,6 +21,8 @@ final class GradientComputation: @unchecked Sendable {
     let firstMicroBatches: [Int]
     private let exchange: GradientExchange
     private let observers: [BucketObserver?]
+    /// None on a sole rank, whose weights are always there.
+    private let weightObservers: [WeightObserver]
     private let facts: StepFacts
     private let check: ReplicaCheck
     private var completedSteps = 0
@@ -58,6 +60,11 @@ final class GradientComputation: @unchecked Sendable {
                     check: check)
             }
         }
+        weightObservers =
+            exchange.communicator.size > 1
+            ? workers.all.enumerated().map { thread, worker in
+                WeightObserver(exchange, thread: thread, clock: worker.clock)
+            } : []
         job = { [unowned self] in compute(worker: $0) }
     }
 
@@ -80,12 +87,17 @@ final class GradientComputation: @unchecked Sendable {
             let start = monotonicSeconds()
             if let fold = worker.fold { try computeRun(worker, number, fold) }
             worker.computeSeconds = monotonicSeconds() - start
+            if !weightObservers.isEmpty {
+                worker.computeSeconds -= weightObservers[number].waitedSeconds
+            }
             if number == 0 {
                 worker.computeSeconds -= exchange.exposedSeconds
                 let end = monotonicSeconds()
                 worker.clock.place.enter(.exchange)
                 try exchange.finish(worker.clock)
                 worker.note(.waiting, completedSteps + 1, since: end)
+                // Without a micro-batch nobody has waited for the weights.
+                if worker.fold == nil && exchange.gather.isIdle { exchange.gather.packAll() }
             }
         } catch {
             worker.failure = error
@@ -98,6 +110,8 @@ final class GradientComputation: @unchecked Sendable {
         fold.reset()
         let observer = observers[number]!
         observer.reset()
+        let weightObserver = weightObservers.isEmpty ? nil : weightObservers[number]
+        weightObserver?.reset()
         worker.badNumber = nil
         let watch = worker.numberWatch
         for index in threadDivision.range(of: number) {
@@ -106,8 +120,10 @@ final class GradientComputation: @unchecked Sendable {
             let closing = fold.isLast ? observer : nil
             watch?.begin(target.floats, before: closing)
             let loss = try compute(
-                microBatch, after: completedSteps, worker, into: target, forwardObserver: watch,
+                microBatch, after: completedSteps, worker, into: target,
+                forwardObserver: watch ?? (fold.isFirst ? weightObserver : nil),
                 observer: watch ?? closing, isFirst: index == 0)
+            if let failure = weightObserver?.failure { throw failure }
             facts.setLoss(loss, of: microBatch)
             if let watch { note(watch, loss: loss, of: microBatch, worker) }
             WindowTrace.current?.note(
@@ -220,6 +236,8 @@ final class GradientComputation: @unchecked Sendable {
             ComputeFault.due(.loss, rank: rank, step: step).map { Double($0.value) } ?? loss
         }
 
+        func willBegin(_ stage: ForwardStage) { nextForward?.willBegin(stage) }
+
         func didPass(_ layer: Int, output: UnsafeMutableBufferPointer<Float>) {
             if let fault = ComputeFault.due(.activation, rank: rank, step: step, layer: layer) {
                 output[5] = fault.value
@@ -244,6 +262,8 @@ final class GradientComputation: @unchecked Sendable {
             next?.didComplete(stage)
         }
 
-        func betweenKernels() { next?.betweenKernels() }
+        func betweenKernels() {
+            if gradient == nil { nextForward?.betweenKernels() } else { next?.betweenKernels() }
+        }
     }
 }

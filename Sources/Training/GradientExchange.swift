@@ -5,7 +5,8 @@ import Kernels
 import Model
 import Synchronization
 
-/// The gradients' way from the folds of a rank's threads to its shard of the sum over all ranks.
+/// The gradients' way from the folds of a rank's threads to its shard of the sum over all ranks; it moves on too
+/// what is still on its way of the weights (`WeightGather`).
 ///
 /// A bucket's life in a step: each thread closes it when the backward pass of its last micro-batch has
 /// completed it (`close`); of two neighbours in the canonical tree, the thread that comes second adds both;
@@ -16,9 +17,10 @@ final class GradientExchange: @unchecked Sendable {
     let communicator: any Communicator
     private let plan: BucketPlan
     private let sum: CanonicalSum
+    let gather: WeightGather
     /// MPI's own sum of the whole vector in place of ours, for comparison.
     private let usesLibrary: Bool
-    private let overlaps: Bool
+    let overlaps: Bool
     /// The sums of the threads that have micro-batches, by thread; the first is where the rank's ends up.
     private let threadSums: [UnsafeMutablePointer<Float>]
     /// This rank's gradient, then its shard of the sum over all.
@@ -34,16 +36,16 @@ final class GradientExchange: @unchecked Sendable {
     private let isBad: UnsafeMutablePointer<Bool>
     private let isStarted: UnsafeMutablePointer<Bool>
     private var startedCount = 0
-    private let isAbandoned = Atomic<Bool>(false)
+    let isAbandoned = Atomic<Bool>(false)
     /// Seconds of the first thread in which it moved messages or waited for them.
-    private(set) var exposedSeconds = 0.0
-    private var helper: ExchangeThread?
+    var exposedSeconds = 0.0
+    private(set) var helper: ExchangeThread?
     /// Whether additions of the helper that overflow end the process.
     var trapsArithmetic = false
     /// The sleeps of whoever moves messages.
     private let jitter: Jitter?
     /// Where each bucket's way is noted, and when it began.
-    var timelines: [Timeline] = []
+    var timelines: [Timeline] = [] { didSet { gather.timelines = timelines } }
     private let startTimes: UnsafeMutablePointer<Double>
 
     /// - Parameters:
@@ -53,9 +55,10 @@ final class GradientExchange: @unchecked Sendable {
     init(
         _ configuration: Configuration, plan: BucketPlan, schedules: [ReductionSchedule],
         threadSums: [UnsafeMutablePointer<Float>], received: UnsafeMutablePointer<Float>?,
-        communicator: any Communicator
+        gather: WeightGather, communicator: any Communicator
     ) {
         self.communicator = communicator
+        self.gather = gather
         self.plan = plan
         self.threadSums = threadSums
         gradient = threadSums.first ?? received!
@@ -75,7 +78,12 @@ final class GradientExchange: @unchecked Sendable {
         if overlaps && configuration.overlapMover == .thread {
             helper = ExchangeThread { [unowned self] () throws(Failure) in
                 if self.trapsArithmetic { ArithmeticTraps.enable() }
-                try self.moveAll(spare: true)
+                do throws(Failure) {
+                    try self.moveAll(spare: true)
+                } catch {
+                    self.abandon()
+                    throw error
+                }
             }
         }
     }
@@ -186,6 +194,7 @@ final class GradientExchange: @unchecked Sendable {
     /// - Returns: when the last bucket was ready.
     @discardableResult
     private func moveAll(spare: Bool) throws(Failure) -> Double {
+        try moveWeights { gather.isIdle }
         var completed = monotonicSeconds()
         var wait: Wait?
         var spins = 0
@@ -233,11 +242,12 @@ final class GradientExchange: @unchecked Sendable {
     }
 
     /// - Returns: whether any bucket came further.
-    private func advance() throws(Failure) -> Bool {
+    func advance() throws(Failure) -> Bool {
         jitter?.pause()
+        let hasGathered = try gather.advance()
         let hasAdvanced = try sum.progress()
         if hasAdvanced { noteEnds() }
-        return hasAdvanced
+        return hasAdvanced || hasGathered
     }
 
     /// Notes the buckets that have come to their ends since the last look.

@@ -54,6 +54,8 @@ package final class NumberWatch: ForwardObserver, BackwardObserver {
 
     private static let badLoss = "its loss is not finite, behind the last layer"
 
+    package func willBegin(_ stage: ForwardStage) {}
+
     package func didPass(_ layer: Int, output: UnsafeMutableBufferPointer<Float>) {
         guard finding == nil,
             FiniteCheck.firstBad(output.baseAddress!, count: output.count) != nil

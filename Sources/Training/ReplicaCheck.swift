@@ -41,6 +41,9 @@ final class ReplicaCheck: @unchecked Sendable {
         arena = isUsed && communicator.rank < activeRanks ? Arena(count: gradientCount) : nil
     }
 
+    /// Whether a step, from 1, is one of those that are checked.
+    func isDue(in step: Int) -> Bool { interval > 0 && step % interval == 0 }
+
     /// To be called at the start of a step, before anything is computed.
     ///
     /// - Parameters:
@@ -48,7 +51,7 @@ final class ReplicaCheck: @unchecked Sendable {
     ///   - weights: the arena.
     ///   - firstMicroBatches: of each thread that has any, by global index.
     func begin(step: Int, _ weights: Arena, firstMicroBatches: [Int]) {
-        isDue = interval > 0 && step % interval == 0
+        isDue = isDue(in: step)
         guard isDue else { return }
         thread = step / interval % max(1, firstMicroBatches.count)
         microBatch = firstMicroBatches.isEmpty ? 0 : firstMicroBatches[thread]

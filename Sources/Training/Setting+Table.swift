@@ -203,7 +203,8 @@ extension Setting {
                 + "ranks), or mpi (MPI_Allreduce, for comparison)"),
         flag(
             "overlap", \.overlaps, .workers,
-            "send gradients to the other ranks while the rest is computed; the bits are the same"),
+            "exchange gradients with the other ranks while the rest is computed, and weights while the next "
+                + "step begins; the bits are the same"),
         choice(
             "overlap-by", \.overlapMover, .workers,
             "who moves the messages meanwhile: polling (the first thread, between kernels), or thread "

@@ -37,7 +37,7 @@ package final class Trainer: @unchecked Sendable {
     package var spikes: SpikeDetector
     /// What asks this rank to stop; nil where nobody can.
     var stopWatch: StopWatch?
-    private let weightSum: CanonicalSum
+    private let gather: WeightGather
     /// Where this rank's gradient ends up when it has no micro-batch of its own.
     let received: Arena?
     let facts: StepFacts
@@ -90,10 +90,13 @@ package final class Trainer: @unchecked Sendable {
         let schedules = plan.schedules(
             rank: communicator.rank, ranks: communicator.size, activeRanks: division.activeWorkers,
             rankTokens: configuration.rankTokens(ranks: communicator.size))
+        gather = WeightGather(
+            plan, schedules: schedules, weights: weights, channel: 1 + 2 * plan.buckets.count,
+            workers: threads, communicator: communicator)
         let exchange = GradientExchange(
             configuration, plan: plan, schedules: schedules,
             threadSums: workers.all.compactMap { $0.fold?.sum }, received: received?.floats,
-            communicator: communicator)
+            gather: gather, communicator: communicator)
         self.exchange = exchange
         let check = ReplicaCheck(
             interval: configuration.checkInterval, plan: plan,
@@ -105,9 +108,6 @@ package final class Trainer: @unchecked Sendable {
             division: division, rank: communicator.rank, exchange: exchange, plan: plan,
             facts: facts, check: check)
         spikes = SpikeDetector(threshold: configuration.spikeThreshold)
-        weightSum = CanonicalSum(
-            over: communicator, schedules: Array(schedules[..<plan.weightBucketCount]),
-            values: weights.floats, channel: 1 + 2 * plan.buckets.count, reduces: false)
 
         completeGradient = { [unowned self] in completeGradient(worker: $0) }
         updateWeights = { [unowned self] in updateWeights(worker: $0) }
@@ -154,16 +154,22 @@ package final class Trainer: @unchecked Sendable {
     }
 
     /// To be called when the weights were set from outside.
-    package func stateDidChange() { workers.pool.run(packWeights) }
+    package func stateDidChange() {
+        gather.forgetPanels()
+        workers.pool.run(packWeights)
+    }
 
     /// One optimizer step.
     ///
+    /// - Parameter leavesWeights: whether the updated weights may still be on their way afterwards: then only the
+    ///   next step may follow, or `settleWeights`.
     /// - Returns: what it has to tell; with `refusal` the weights and moments are as they were, and the step
     ///   is not counted.
     /// - Throws: exit code 65 or 74 where tokens cannot be read, 71 where a rank is lost.
-    package func step() throws(Failure) -> StepReport {
+    package func step(leavesWeights: Bool = false) throws(Failure) -> StepReport {
         let start = monotonicSeconds()
         var report = StepReport()
+        if check.isDue(in: completedSteps + 1) { try settleWeights(&report) }
 
         // Each thread computes and folds the gradients of its own micro-batches. Threads, then ranks, add up
         // along the same tree; what is complete is on its way while the rest is computed.
@@ -204,11 +210,14 @@ package final class Trainer: @unchecked Sendable {
             weightDecay: configuration.weightDecay,
             gradientScale: report.isClipped ? Float(clip / (report.gradientNorm + 1e-6)) : 1)
         workers.pool.run(updateWeights)
+        // The weights leave in the order in which the next forward pass needs them; it may begin before they
+        // have come.
         enter(.allgather)
         let gatherStart = monotonicSeconds()
-        try communicate(&report) { () throws(Failure) in try weightSum.allgather() }
+        try gather.start()
+        let leaves = leavesWeights && exchange.overlaps && report.stopRequest == nil
+        if !leaves { try settleWeights(&report) }
         workers.all[0].note(.allgather, completedSteps + 1, since: gatherStart)
-        workers.pool.run(packWeights)
         completedSteps += 1
         workers.all[0].note(.step, completedSteps, since: start)
         report.seconds = monotonicSeconds() - start
@@ -274,10 +283,24 @@ package final class Trainer: @unchecked Sendable {
         }
     }
 
+    /// Returns when the weights that the last step has left on their way are there, on every rank.
+    ///
+    /// - Throws: exit code 71 where a rank is lost.
+    func settleWeights() throws(Failure) {
+        var report = StepReport()
+        try settleWeights(&report)
+    }
+
+    private func settleWeights(_ report: inout StepReport) throws(Failure) {
+        communicator.watch.phase = .allgather
+        try communicate(&report) { () throws(Failure) in try gather.finish() }
+        workers.pool.run(packWeights)
+    }
+
     private func packWeights(worker number: Int) {
         workers.all[number].clock.begin(.packing)
         defer { workers.all[number].clock.end(.packing) }
-        weights.panels.pack(weights.floats, worker: number, of: workers.all.count)
+        gather.packAll()
     }
 
     /// Ranks speak to each other; the time is booked.

@@ -16,6 +16,7 @@ extension TrainingRun {
         }
         guard stragglers.suspectsNetwork, step >= nextLinkMeasurement else { return }
         nextLinkMeasurement = step + Self.stepsBetweenMeasurements
+        try trainer.settleWeights()
         communicator.watch.phase = .log
         for finding in stragglers.judge(links: try measureLinks()) {
             console.warn("step \(step): \(stragglers.message(finding))")

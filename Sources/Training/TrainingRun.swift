@@ -96,7 +96,8 @@ final class TrainingRun {
         if configuration.trapsArithmetic { trainer.trapArithmetic() }
         let firstStep = trainer.completedSteps + 1
         while trainer.completedSteps < configuration.maxSteps {
-            let report = try trainer.step()
+            let report = try trainer.step(
+                leavesWeights: !needsWeights(after: trainer.completedSteps + 1))
             try saver?.poll()
             try lock?.check()
             try watchStragglers()
@@ -130,6 +131,14 @@ final class TrainingRun {
         }
         let digest = try end(trace, reason: "done", code: .done)
         console.say("weights sha256 \(digest)")
+    }
+
+    /// Whether anything but the next step reads the weights behind a step.
+    private func needsWeights(after step: Int) -> Bool {
+        step >= configuration.maxSteps || configuration.reportsMemory
+            || configuration.detectsBadNumbers || Self.isDue(step, configuration.hashInterval)
+            || Self.isDue(step, configuration.evaluationInterval)
+            || Self.isDue(step, configuration.saveInterval)
     }
 
     /// Ends the run early, on all ranks alike, once it is saved.
