@@ -21,6 +21,8 @@ struct BucketPipeline {
     struct Result {
         /// When the last bucket is done.
         var endSeconds = 0.0
+        /// When each bucket is done.
+        var bucketEnds: [Double]
         /// The processor's seconds in what began before a certain time.
         var earlyProcessorSeconds = 0.0
     }
@@ -36,7 +38,7 @@ struct BucketPipeline {
 
     /// - Parameter time: before which the processor's seconds are counted.
     func run(_ buckets: [Start], countingProcessorBefore time: Double = 0) -> Result {
-        var result = Result()
+        var result = Result(bucketEnds: buckets.map(\.ready))
         var events = EventQueue()
         for (bucket, start) in buckets.enumerated() {
             events.add(EventQueue.Event(time: start.ready, bucket: bucket, stage: 0, adds: false))
@@ -46,6 +48,7 @@ struct BucketPipeline {
         while var event = events.next() {
             guard event.stage < stages.count else {
                 result.endSeconds = max(result.endSeconds, event.time)
+                result.bucketEnds[event.bucket] = event.time
                 continue
             }
             let stage = stages[event.stage]

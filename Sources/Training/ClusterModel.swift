@@ -58,8 +58,9 @@ package enum ExchangeOverlap: Equatable, Sendable {
     case ownThread
 }
 
-/// Predicts a step on a cluster: LogGP's messages in the exchange's stages, and each bucket on its way as soon as
-/// the last micro-batch's backward pass has completed it (`BucketPipeline`).
+/// Predicts a step on a cluster: LogGP's messages in the exchange's stages, each bucket of gradients on its way as
+/// soon as the last micro-batch's backward pass has completed it, and each of weights until the next forward pass
+/// needs it (`BucketPipeline`).
 ///
 /// What it leaves out: waiting for ranks that are late, the transport's own use of the processor, and switches
 /// of the network that are shared by more than its links.
@@ -78,6 +79,8 @@ package struct ClusterModel: Sendable {
     private let reduceScatterSeconds: Double
     private let exposedReduceScatterSeconds: Double
     private let allgatherSeconds: Double
+    /// What of it holds up the next forward pass.
+    private let exposedAllgatherSeconds: Double
 
     package init(
         cluster: Cluster, work: StepWork, buckets: [GradientBucket], overlap: ExchangeOverlap
@@ -99,22 +102,36 @@ package struct ClusterModel: Sendable {
         reduceScatterSeconds = alone.endSeconds
         let gather = BucketPipeline(
             cluster: cluster, stages: stages.reversed(), additionSecondsPerByte: 0)
-        let weights = buckets.filter { $0.weightBytes > 0 }.map {
-            gather.start(bytes: $0.weightBytes)
+        let gathered = buckets.filter { $0.weightBytes > 0 }.sorted {
+            $0.neededFraction < $1.neededFraction
         }
-        allgatherSeconds = gather.run(weights).endSeconds
+        let weights = gathered.map { gather.start(bytes: $0.weightBytes) }
+        let forward = work.microBatchSeconds * (1 - StepWork.backwardFraction)
+        let gathering = gather.run(weights, countingProcessorBefore: forward)
+        allgatherSeconds = gathering.endSeconds
         exchange = Sent(gradients, stages) + Sent(weights, stages)
         let backward = work.microBatchSeconds * StepWork.backwardFraction
         let overlapping = reduction.run(
             zip(buckets, gradients).map { bucket, start in
                 BucketPipeline.Start(ready: backward * bucket.readyFraction, bytes: start.bytes)
             }, countingProcessorBefore: backward)
+        let late = zip(gathered, gathering.bucketEnds).map { $1 - forward * $0.neededFraction }
+        let exposed = (
+            reduceScatter: max(0, overlapping.endSeconds - backward),
+            allgather: min(gathering.endSeconds, max(0, late.max() ?? 0))
+        )
         switch overlap {
-        case .none: exposedReduceScatterSeconds = alone.endSeconds
-        case .ownThread: exposedReduceScatterSeconds = max(0, overlapping.endSeconds - backward)
+        case .none:
+            exposedReduceScatterSeconds = alone.endSeconds
+            exposedAllgatherSeconds = gathering.endSeconds
+        case .ownThread:
+            exposedReduceScatterSeconds = exposed.reduceScatter
+            exposedAllgatherSeconds = exposed.allgather
         case .computingThread:
             exposedReduceScatterSeconds =
-                max(0, overlapping.endSeconds - backward) + overlapping.earlyProcessorSeconds
+                exposed.reduceScatter + overlapping.earlyProcessorSeconds
+            exposedAllgatherSeconds = min(
+                gathering.endSeconds, exposed.allgather + gathering.earlyProcessorSeconds)
         }
     }
 
@@ -133,7 +150,8 @@ package struct ClusterModel: Sendable {
             cluster: cluster, stages: gatherStages, additionSecondsPerByte: 0)
         let facts = [gather.start(bytes: factBytes(allMicroBatches: allMicroBatches))]
         step.factsSeconds = gather.run(facts).endSeconds
-        step.exposedSeconds = exposedReduceScatterSeconds + step.factsSeconds + allgatherSeconds
+        step.exposedSeconds =
+            exposedReduceScatterSeconds + step.factsSeconds + exposedAllgatherSeconds
         let sent = exchange + Sent(facts, gatherStages)
         (step.bytesOfRank, step.bytesOfNode) = (sent.byRank, sent.byNode)
         return step

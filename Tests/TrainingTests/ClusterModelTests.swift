@@ -170,6 +170,26 @@ import Training
         #expect(abs(exposed([0.005, 0.010], .none) - 0.0225) < 1e-12)
     }
 
+    /// Two ranks, weights of 20 MB a bucket, which takes 10 ms of the link and 0.5 ms to arrive: the first is there
+    /// at 10.5, the second at 20.5, and a forward pass of 10 ms needs the first at once and the second later.
+    @Test func weightsArriveWhileTheForwardPassGoesOn() {
+        let link = LinkModel(latencySeconds: 0.0005, secondsPerByte: 1e-9, gapSeconds: 0)
+        func exposed(_ needed: [Double], _ overlap: ExchangeOverlap) -> Double {
+            let buckets = needed.map {
+                GradientBucket(
+                    gradientBytes: 0, weightBytes: 20e6, readyFraction: 1, neededFraction: $0)
+            }
+            let model = Self.model(
+                Self.cluster(2, between: link), Self.work, buckets, overlap: overlap)
+            let step = model.step(microBatches: 1, allMicroBatches: 2)
+            return step.exposedSeconds - step.factsSeconds - step.reduceScatterSeconds
+        }
+        for (needed, expected) in [([0, 0.5], 0.0155), ([0.5, 0], 0.0155), ([0, 1], 0.0105)] {
+            #expect(abs(exposed(needed, .ownThread) - expected) < 1e-12)
+        }
+        #expect(abs(exposed([0, 0.5], .none) - 0.0205) < 1e-12)
+    }
+
     /// Two ranks of one node: fetching a bucket takes 2 ms and adding it 2 ms, one after another, whoever is
     /// ready; a computing thread is held up by all of it.
     @Test func insideOfANodeTheProcessorMovesTheBytes() {
@@ -262,6 +282,10 @@ import Training
         let buckets = GradientBucket.all(model, bucketBytes: bucketBytes, rankTokens: 100)
         #expect(buckets.reduce(0) { $0 + $1.gradientBytes } == Double(4 * layout.gradientCount))
         #expect(buckets.reduce(0) { $0 + $1.weightBytes } == Double(4 * layout.arenaCount))
+        let needed = buckets.filter { $0.weightBytes > 0 }.map(\.neededFraction)
+        #expect(needed.contains(0) && needed.allSatisfy { $0 < 1 })
+        // A bucket of several blocks is needed with the first of them, the last LayerNorm's with the last block.
+        #expect(bucketBytes > 1 << 18 || Set(needed).count == 5)
         let ready = buckets.map(\.readyFraction)
         #expect(ready == ready.sorted() && ready.last == 1)
         // The head's products, and then a block's.
