@@ -40,8 +40,10 @@ struct FastDevelopmentRun {
 
     /// Tries everything, on all ranks, which all call it.
     ///
-    /// - Throws: whatever goes wrong, on all ranks.
-    func run() throws(Failure) {
+    /// - Parameter start: of the program, in seconds of the monotonic clock.
+    /// - Throws: whatever goes wrong, on all ranks; exit code 75 where it is asked to stop after its first step
+    ///   or before its checkpoint is read back.
+    func run(since start: Double) throws(Failure) {
         var configuration = configuration
         // Rank 0's process names the place, which only it uses.
         let name = try communicator.allgather("fast-dev-run-\(hostName())-\(getpid())")[0]
@@ -55,11 +57,23 @@ struct FastDevelopmentRun {
         )
         let run = try Verbs.makeRun(
             configuration, environment: environment, dryRun: false, console: console, communicator)!
+        run.watchForStop(since: start)
         try run.run()
+        try communicator.agree {
+            if let request = run.trainer.stopWatch?.request() { throw Self.stopped(by: request) }
+        }
         let works = try communicator.agree {
             communicator.rank == 0 ? try whatWorks(run, in: directory) : []
         }
         console.say("fast dev run: \(works.joined(separator: ", ")) work")
+    }
+
+    /// How it ends where it is asked to stop.
+    static func stopped(by request: StopRequest) -> Failure {
+        Failure(
+            .requeue,
+            "fast dev run stopped by \(request.cause) before its end; nothing of it is left, and the same "
+                + "command begins anew")
     }
 
     /// Rank 0 reads its checkpoint back, and lets it write.

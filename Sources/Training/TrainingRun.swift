@@ -143,10 +143,13 @@ final class TrainingRun {
 
     /// Ends the run early, on all ranks alike, once it is saved.
     private func stop(_ request: StopRequest, _ trace: RunTrace?) throws(Failure) {
-        let failure = Failure(
-            .requeue,
-            "stopped by \(request.cause) and saved, after step \(trainer.completedSteps) of "
-                + "\(configuration.maxSteps); the same command goes on from there")
+        let failure =
+            configuration.isFastDevelopmentRun
+            ? FastDevelopmentRun.stopped(by: request)
+            : Failure(
+                .requeue,
+                "stopped by \(request.cause) and saved, after step \(trainer.completedSteps) of "
+                    + "\(configuration.maxSteps); the same command goes on from there")
         _ = try end(trace, reason: failure.message, code: failure.exitCode)
         communicator.agreedFailure = failure
         throw failure

@@ -68,7 +68,8 @@ extension Verbs {
         let configuration = resolved.configuration
         if !dryRun { try DebuggerWait(for: configuration.debuggedRanks).run(communicator) }
         if configuration.isFastDevelopmentRun && !dryRun {
-            try FastDevelopmentRun(configuration, environment: environment, communicator).run()
+            try FastDevelopmentRun(configuration, environment: environment, communicator)
+                .run(since: start)
             return
         }
         let run = try makeRun(

@@ -43,6 +43,25 @@ import Testing
         #expect(files(place).isEmpty, "\(files(place))")
     }
 
+    /// After its first step, or behind its last one, before the checkpoint is read back.
+    @Test(arguments: [
+        (SIGINT, "SIGINT", 1, 0), (SIGTERM, "SIGTERM", 2, 0), (SIGUSR1, "SIGUSR1", 1, 2),
+        (SIGUSR1, "SIGUSR1", 2, 2),
+    ])
+    func aSignalEndsIt(_ signal: Int32, _ name: String, _ step: Int, _ ranks: Int) throws {
+        let place = try Workplace()
+        let fault = "signal \(signal) rank=\(max(0, ranks - 1)) step=\(step)"
+        let result = try Program.run(
+            place.train("--fast-dev-run"), ranks: ranks, ["CAUSALGEN_TEST_FAULT": fault])
+        #expect(result.exitCode == 75, "\(result.output)\(result.errors)")
+        #expect(
+            result.errors.contains("fast dev run stopped by \(name) before its end"),
+            "\(result.errors)")
+        #expect(result.output.contains("step 2/2") == (step == 2), "\(result.output)")
+        #expect(!result.output.contains("sample: "), "\(result.output)")
+        #expect(files(place).isEmpty, "\(files(place))")
+    }
+
     @Test func aModelThatCannotWriteIsTriedWithoutASample() throws {
         let place = try Workplace()
         let result = try Program.run(place.train("--fast-dev-run", "--context", "global"))
