@@ -35,7 +35,9 @@ final class GradientCheck: @unchecked Sendable {
 
     /// h
     static let difference = 1e-6
-    /// C, at least: LayerNorm of two numbers leaves so little of a gradient that rounding outweighs it.
+    /// C, at least: LayerNorm takes the directions of its mean and its length off a gradient. Of two numbers
+    /// that leaves nothing but epsilon's part, of three one direction, a difference of larger numbers: there
+    /// rounding can outweigh what is right.
     static let leastWidth = 4
 
     private let model: LanguageModel
@@ -50,13 +52,11 @@ final class GradientCheck: @unchecked Sendable {
     let secondsOfLoss: Double
 
     /// - Parameters:
-    ///   - model: without dropout.
     ///   - tokens, targets: [b, T].
     ///   - elements: of each tensor.
     init(
         _ model: LanguageModel, tokens: [Int32], targets: [Int32], elements: Int
     ) {
-        precondition(model.configuration.dropout == 0, "the reference has no dropout")
         self.model = model
         self.tokens = tokens
         self.targets = targets
@@ -64,7 +64,7 @@ final class GradientCheck: @unchecked Sendable {
         weights = Self.spreadWeights(model)
         gradient = Self.gradient(model, weights, tokens, targets)
         let start = monotonicSeconds()
-        loss = ReferenceModel(model.configuration, weights: weights.floats)
+        loss = ReferenceModel(model, weights: weights.floats)
             .loss(tokens: tokens, targets: targets)
         secondsOfLoss = monotonicSeconds() - start
         if Mutation.scaleGradient.isActive {
@@ -131,8 +131,10 @@ final class GradientCheck: @unchecked Sendable {
     var relativeBound: Double {
         let shape = model.configuration
         let terms = max(shape.hiddenWidth, shape.vocabulary, tokens.count)
-        // Forward and backward: embedding, six kernels a block, the final norm, the head, the loss.
-        let kernels = 2 * (6 * shape.layers + 4)
+        // Forward and backward: embedding, six kernels a block, the final norm, the head, the loss; dropout
+        // behind the embedding, and twice a block.
+        let masks = shape.dropout > 0 ? 2 * shape.layers + 1 : 0
+        let kernels = 2 * (6 * shape.layers + 4 + masks)
         return 8 * 0x1p-24 * Double(terms * kernels).squareRoot()
     }
 
@@ -152,7 +154,7 @@ final class GradientCheck: @unchecked Sendable {
         let findings = Mutex([Finding?](repeating: nil, count: tensors.count))
         let next = Atomic(0)
         DispatchQueue.concurrentPerform(iterations: Processor.availableCores) { _ in
-            var reference = ReferenceModel(model.configuration, weights: weights.floats)
+            var reference = ReferenceModel(model, weights: weights.floats)
             while case let index = next.wrappingAdd(1, ordering: .relaxed).oldValue,
                 index < tensors.count
             {

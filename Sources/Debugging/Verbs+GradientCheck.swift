@@ -18,16 +18,12 @@ extension Verbs {
         let dataset = configuration.data.isEmpty ? nil : try TokenDataset(configuration.data)
         configuration.model.vocabulary =
             options.vocabulary ?? dataset?.tokenizer.vocabularySize ?? 65
-        if configuration.model.dropout > 0 {
-            Console.remark("--dropout is left out: the reference model has none")
-            configuration.model.dropout = 0
-        }
         guard configuration.model.width >= GradientCheck.leastWidth else {
             throw Failure(
                 .configuration,
-                "--n-embd is \(configuration.model.width): LayerNorm leaves so little of the gradient of so "
-                    + "few numbers that rounding outweighs it; give at least \(GradientCheck.leastWidth)"
-            )
+                "--n-embd is \(configuration.model.width): LayerNorm takes the directions of its mean and its "
+                    + "length off a gradient, which of so few numbers can leave less than rounding; give at "
+                    + "least \(GradientCheck.leastWidth)")
         }
         let model = LanguageModel(configuration.model, seed: configuration.seed)
         let (tokens, targets) = try windows(configuration, dataset)

@@ -12,19 +12,21 @@ struct Gradcheck: ParsableCommand {
             (f(w + h) - f(w - h)) / 2h, h = 1e-6, of a plain Double model that shares no code with them. Of \
             every tensor some elements are checked: the one with the largest gradient, and others by \
             chance. The weights are those of step 0, spread so that every path carries something. \
-            Tokens are random, or those of --data; 2 sequences, or --micro-batch-size. Dropout is left out.
+            Tokens are random, or those of --data; 2 sequences, or --micro-batch-size. --dropout has the masks \
+            of step 0 in both.
 
             The bound is what rounding can do: 8 u sqrt(n k) of the tensor's largest gradient, u = 2^-24, n \
             the terms of the longest sum (the largest of 4C, V and the positions), k the kernels that a \
-            number goes through forward and backward, 2 (6 L + 4): n k independent roundings add up like \
-            a random walk, of which this is eight times the width. To it comes the rounding of the loss \
-            in Double over h. A wrong factor of a thousandth is seen. max and min have kinks: an element \
-            beyond the bound that lies between the differences to the left and to the right is counted \
-            as one and not judged; a tensor of which nothing could be judged is not right.
+            number goes through forward and backward, 2 (6 L + 4), with dropout 2 (8 L + 5): n k independent \
+            roundings add up like a random walk, of which this is eight times the width. To it comes the \
+            rounding of the loss in Double over h. A wrong factor of a thousandth is seen. max and min have \
+            kinks: an element beyond the bound that lies between the differences to the left and to the \
+            right is counted as one and not judged; a tensor of which nothing could be judged is not right.
 
-            Exit code 1 where a gradient is wrong. --n-embd is at least 4. A shape such as L2 C16 T8 takes \
-            a second; the preset shakespeare-cpu minutes, and it says how many. Shape and model are chosen \
-            as for train (causalgen train --help).
+            Exit code 1 where a gradient is wrong. --n-embd is at least 4: LayerNorm takes the directions of \
+            its mean and its length off a gradient, which of two or three numbers can leave less than rounding. \
+            A shape such as L2 C16 T8 takes a second; the preset shakespeare-cpu minutes, and it says how \
+            many. Shape and model are chosen as for train (causalgen train --help).
             """)
 
     @Option(help: ArgumentHelp("Elements of each tensor.", valueName: "k"))

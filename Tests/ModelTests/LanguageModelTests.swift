@@ -5,7 +5,8 @@ import Testing
 @Suite struct LanguageModelTests {
     static func configuration(
         _ operation: CausalReduction.Operation = .max, _ context: CausalReduction.Context = .none,
-        _ activation: Activation = .gelu, bias: Bool = false, layers: Int = 2, length: Int = 5
+        _ activation: Activation = .gelu, bias: Bool = false, layers: Int = 2, length: Int = 5,
+        dropout: Double = 0
     ) -> ModelConfiguration {
         var configuration = ModelConfiguration()
         (configuration.layers, configuration.width, configuration.heads) = (layers, 10, 2)
@@ -14,6 +15,7 @@ import Testing
         configuration.activation = activation
         configuration.activationOperation = operation
         configuration.bias = bias
+        configuration.dropout = dropout
         return configuration
     }
 
@@ -21,6 +23,7 @@ import Testing
         configuration(), configuration(.min, .prefix), configuration(.mean),
         configuration(.mean, .prefix, .causal, bias: true), configuration(.max, .global),
         configuration(.max, .none, .causal), configuration(.max, .prefix, .gelu, bias: true),
+        configuration(.mean, .prefix, bias: true, dropout: 0.3),
     ]
 
     /// Central differences of the Double reference, at several entries of every tensor. The step of
@@ -29,7 +32,7 @@ import Testing
         let tiny = TinyModel(configuration, sequences: 2)
         tiny.enlarge(10)
         let gradient = tiny.gradient()
-        var reference = ReferenceModel(configuration, weights: tiny.weights.floats)
+        var reference = ReferenceModel(tiny.model, weights: tiny.weights.floats)
         let (tokens, targets) = (tiny.tokens, tiny.targets)
         for tensor in tiny.model.layout.tensors {
             let largest = (0..<tensor.count).map {

@@ -38,7 +38,7 @@ final class TinyModel {
 
     /// The bits of the logits, [b·T][V].
     func logits(_ tokens: [Int32]) -> [[UInt32]] {
-        forward(tokens, targets)
+        forward(tokens, targets, training: false)
         return (0..<tokens.count).map { row in
             (0..<model.configuration.vocabulary).map {
                 let index = Panels.index(row: row, column: $0, rows: tokens.count)
@@ -57,7 +57,7 @@ final class TinyModel {
     func gradient() -> Arena {
         let gradient = Arena(count: model.layout.gradientCount)
         let (tokens, targets) = (tokens, targets)
-        forward(tokens, targets)
+        forward(tokens, targets, training: true)
         withBatch(tokens, targets) {
             model.backward(
                 $0, weights: weights.floats, panels: panels, activations: activations,
@@ -70,12 +70,12 @@ final class TinyModel {
         return gradient
     }
 
-    private func forward(_ tokens: [Int32], _ targets: [Int32]) {
+    private func forward(_ tokens: [Int32], _ targets: [Int32], training: Bool) {
         panels.pack(weights.floats)
         withBatch(tokens, targets) {
             _ = model.forward(
                 $0, weights: weights.floats, panels: panels, activations: activations,
-                training: false)
+                training: training)
         }
     }
 

@@ -19,6 +19,7 @@ import Testing
         ["--reduce", "mean", "--context", "prefix", "--activation", "causal", "--bias"],
         ["--context", "global", "--activation", "causal", "--micro-batch-size", "3"],
         ["--reduce", "mean", "--dropout", "0.1", "--elements", "1000"],
+        ["--context", "prefix", "--dropout", "0.6", "--micro-batch-size", "3", "--bias"],
     ])
     func everyShapeIsRight(_ words: [String]) throws {
         let result = try Self.check(words + ["--json"])
@@ -61,7 +62,7 @@ import Testing
             try InspectTests.json(result)["tensors"] as? [[String: Any]])
         let kinks = tensors.filter { $0["kinks"] as? Int ?? 0 > 0 }
         #expect(kinks.compactMap { $0["tensor"] as? String } == ["transformer.h.0.ln_2.weight"])
-        let narrow = try Program.run(["gradcheck", "--n-embd", "2", "--n-head", "1"])
+        let narrow = try Program.run(["gradcheck", "--n-embd", "3", "--n-head", "1"])
         #expect(narrow.exitCode == 78 && narrow.errors.contains("give at least 4"))
     }
 
