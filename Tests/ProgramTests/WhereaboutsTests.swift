@@ -84,4 +84,24 @@ import Testing
         let result = try running.wait()
         #expect(isAnswered, "\(result.errors)")
     }
+
+    /// When the deadline is over, one rank asks the one that hangs, which says where it is; nobody else does.
+    @Test(arguments: [(Ranks.mpi(3), 0), (.mpi(3), 1), (.simulated(3), 1)])
+    func theDeadlineAsksTheRankThatHangs(_ ranks: Ranks, _ rank: Int) throws {
+        let isInHang = try Regex("causalgen: rank \(rank), thread 0:   #\\d+ .*injectFaults")
+        var errors = ""
+        // The job ends a second after the question: on a busy machine the answer may come too late.
+        for _ in 0..<4 where !errors.contains(isInHang) {
+            let run = try FaultedRun()
+            let fault = "hang rank=\(rank) step=5 phase=norm"
+            let result = try run.train(on: ranks, fault: fault, "--deadline", "2")
+            #expect(result.exitCode == 71, "\(result.errors)")
+            errors = result.errors
+        }
+        #expect(errors.contains(isInHang), "\(errors)")
+        guard case .mpi = ranks else { return }
+        let answers = errors.matches(
+            of: /causalgen: rank (\d) of 3 \(host \S+, pid \d+\): step 5, norm/)
+        #expect(answers.map { Int($0.1) } == [rank], "\(errors)")
+    }
 }
