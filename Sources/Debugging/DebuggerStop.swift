@@ -14,7 +14,7 @@ enum DebuggerStop {
                     + "lldb -- causalgen replay … --break, then 'run'")
         }
         say(
-            "in a debugger: \(place) comes next; 'breakpoint set --name forwardBlock' (gdb: 'rbreak "
+            "in a debugger: \(place) comes next; 'breakpoint set --func-regex forwardBlock' (gdb: 'rbreak "
                 + "forwardBlock'), then 'continue', stops in every block")
         Glibc.raise(SIGTRAP)
     }
