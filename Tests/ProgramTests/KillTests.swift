@@ -100,7 +100,9 @@ import Testing
     private func startUntilSaved(
         _ place: Workplace, _ words: [String], through prefix: [String] = []
     ) throws -> Program.Running {
-        let run = try Program.start(words, ranks: 2, through: prefix)
+        // Slow, so that it is not over early.
+        let run = try Program.start(
+            words, ranks: 2, through: prefix, ["CAUSALGEN_TEST_FAULT": "slow 2 rank=0"])
         let first = place.file("runs/tiny/last")
         while run.isRunning && !FileManager.default.fileExists(atPath: first) { usleep(10_000) }
         return run
