@@ -60,13 +60,14 @@ package struct WorkDivision: Equatable, Sendable {
                 + "\(count - microBatches) of \(count) have nothing to do"
             : "\(microBatches) micro-batches over \(count) workers: the busiest has \(busiest), so "
                 + "a step takes \(cost) times as long as if the work were even"
-        let balanced = (1...microBatches).flatMap { ranks in
-            (1...(microBatches / ranks)).compactMap { threads in
-                Self(microBatches: microBatches, workers: ranks).isBalanced(threads: threads)
-                    ? ranks * threads : nil
-            }
-        }
-        let counts = Set(balanced).sorted().map(String.init).joined(separator: ", ")
+        let counts = balancedWorkers.map(String.init).joined(separator: ", ")
         return problem + "; balanced numbers of workers (ranks x threads): \(counts)"
+    }
+
+    /// The numbers of workers, ranks by threads, of which each owns as much as every other, ascending: one
+    /// alone, or such that each owns a power of two.
+    package var balancedWorkers: [Int] {
+        let powers = (0...microBatches.trailingZeroBitCount).map { microBatches >> $0 }
+        return Set([1] + powers).sorted()
     }
 }

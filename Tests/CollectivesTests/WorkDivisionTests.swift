@@ -101,6 +101,22 @@ struct WorkDivisionTests {
         #expect(text.hasSuffix("(ranks x threads): 1, 2, 4, 8"))
     }
 
+    /// Against every number of ranks and threads; and of so many micro-batches that these cannot be tried.
+    @Test func balancedNumbersOfWorkersAreAllThatAre() {
+        for microBatches in 1...40 {
+            let balanced = (1...microBatches).flatMap { ranks in
+                (1...microBatches).compactMap { threads in
+                    let division = WorkDivision(microBatches: microBatches, workers: ranks)
+                    return division.isBalanced(threads: threads) ? ranks * threads : nil
+                }
+            }
+            let division = WorkDivision(microBatches: microBatches, workers: 1)
+            #expect(division.balancedWorkers == Set(balanced).sorted())
+        }
+        let many = WorkDivision(microBatches: 3 << 26, workers: 5)
+        #expect(many.imbalance(threads: 1)?.contains(": 1, 3, 6, 12, 24, 48, ") == true)
+    }
+
     @Test func moreWorkersThanMicroBatchesIsSaid() throws {
         let text = try #require(WorkDivision(microBatches: 4, workers: 3).imbalance(threads: 2))
         #expect(text.hasPrefix("more workers than micro-batches: 2 of 6 have nothing to do"))
