@@ -44,6 +44,7 @@ extension TrainingRun {
         try communicator.agree {
             try PublishedFile.write(configuration.yaml, to: "\(directory.path)/config.yaml")
             try openLog(after: completed)
+            natsPerBit = try dataset.validation.natsPerBit(dataset.tokenizer)
             record = try makeRecord(threads: threads)
         }
     }

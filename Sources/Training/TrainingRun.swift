@@ -35,6 +35,8 @@ final class TrainingRun {
     var stepsSkipped = 0
     /// The steps for whose sake the run has gone back; each once.
     var stepsRolledBack: Set<Int> = []
+    /// What a validation loss is divided by to be in bits per byte; rank 0's.
+    var natsPerBit = Double.nan
     private var lastTrainingLoss = Double.nan
     /// The steps since the last line of the log that this start has timed, and their wall time.
     private var timed = (steps: 0, seconds: 0.0)
@@ -229,6 +231,7 @@ final class TrainingRun {
         ]
         if let validation {
             values.append(("val/loss", validation.loss))
+            values.append(("val/bpb", validation.loss / natsPerBit))
             values.append(("val/ppl", ElementaryFunctions.exp(validation.loss)))
         }
         do throws(Failure) {

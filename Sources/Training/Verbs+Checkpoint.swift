@@ -98,8 +98,7 @@ extension Verbs {
         let loss = evaluation.loss
         let perplexity = ElementaryFunctions.exp(loss)
         // Over the characters of the split, so that char and byte models compare.
-        let bytes = try bytesPerToken(split, trained.tokenizer)
-        let bitsPerByte = loss / (0.6931471805599453 * bytes)
+        let bitsPerByte = loss / (try split.natsPerBit(trained.tokenizer))
         let split = validation ? "val" : "train"
         if json {
             return "{\"loss\":\(loss),\"standard_error\":\(evaluation.standardError),"
@@ -115,30 +114,6 @@ extension Verbs {
             \(evaluation.windows) windows of \(trained.configuration.model.blockSize) tokens, \
             split \(split), step \(trained.checkpoint.step)
             """
-    }
-
-    /// The mean length of a token in UTF-8.
-    private static func bytesPerToken(
-        _ split: TokenShard, _ tokenizer: Tokenizer
-    ) throws(Failure) -> Double {
-        var counts = [Int](repeating: 0, count: tokenizer.vocabularySize)
-        var buffer = [Int32](repeating: 0, count: 1 << 16)
-        var position = 0
-        while position < split.count {
-            let count = min(buffer.count, split.count - position)
-            let result = buffer.withUnsafeMutableBufferPointer { buffer in
-                Result { () throws(Failure) in
-                    try split.copy(from: position, count: count, into: buffer.baseAddress!)
-                }
-            }
-            try result.get()
-            for token in buffer[..<count] { counts[Int(token)] += 1 }
-            position += count
-        }
-        let bytes = counts.indices.reduce(0) {
-            $0 + counts[$1] * tokenizer.utf8Count(of: Int32($1))
-        }
-        return Double(bytes) / Double(split.count)
     }
 
     /// Writes texts to standard output: one as it comes, several when each group of them is complete.

@@ -131,6 +131,26 @@ import Testing
         #expect(plain(alone.output) == plain(together.output))
     }
 
+    /// What the log says of the last weights is what `eval` says of them.
+    @Test func theLogAndEvalAgree() throws {
+        let place = try Workplace()
+        #expect(try Program.run(place.train("--eval-windows", "all")).exitCode == 0)
+        let result = try Program.run(["eval", place.file("runs/tiny/last"), "--json"])
+        let found = try #require(
+            try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+        let log = try String(
+            contentsOfFile: place.file("runs/tiny/metrics.jsonl"), encoding: .utf8)
+        let line = try #require(
+            try JSONSerialization.jsonObject(with: Data(log.split(separator: "\n").last!.utf8))
+                as? [String: Any])
+        for (metric, name) in [
+            ("val/loss", "loss"), ("val/bpb", "bits_per_byte"), ("val/ppl", "perplexity"),
+        ] {
+            let value = try #require(found[name] as? Double)
+            #expect(line[metric] as? Double == value, "\(metric)")
+        }
+    }
+
     @Test func theConfigurationIsUsableAsAPresetAndSaysItsOrigins() throws {
         let place = try Workplace()
         let first = try Program.run(place.train())
