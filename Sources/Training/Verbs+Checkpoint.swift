@@ -137,7 +137,7 @@ extension Verbs {
             ids = try trained.tokenizer.encode(text, from: promptFile ?? "the prompt")
         }
         let blockSize = trained.configuration.model.blockSize
-        if ids.count + tokens > blockSize {
+        if tokens > blockSize - ids.count {
             if refusesBeyondBlock {
                 throw Failure(
                     .usage,

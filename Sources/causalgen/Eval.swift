@@ -37,8 +37,8 @@ struct Eval: ParsableCommand {
         guard WindowCount(text: windows) != nil else {
             throw ValidationError("--eval-windows is '\(windows)', but must be a number or all")
         }
-        guard threads ?? 1 >= 1 else {
-            throw ValidationError("--threads is \(threads!), but must be at least 1")
+        guard (1...4096).contains(threads ?? 1) else {
+            throw ValidationError("--threads is \(threads!), but must be in 1...4096")
         }
     }
 
