@@ -209,7 +209,14 @@ package enum PublishedFile {
     package static func freeBytes(at directory: String) -> Int? {
         var status = statvfs()
         guard statvfs(directory, &status) == 0 else { return nil }
-        return Int(clamping: status.f_bavail) * Int(clamping: status.f_frsize)
+        return bytes(blocks: UInt(status.f_bavail), of: UInt(status.f_frsize))
+    }
+
+    /// The bytes of some blocks; the most that there can be where a file system without an end, such as a
+    /// bucket of objects, tells of more.
+    package static func bytes(blocks: UInt, of size: UInt) -> Int {
+        let (bytes, isTooMany) = blocks.multipliedReportingOverflow(by: size)
+        return isTooMany ? .max : Int(clamping: bytes)
     }
 
     private static func byteCount(_ pieces: [UnsafeRawBufferPointer]) -> Int {
