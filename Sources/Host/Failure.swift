@@ -50,8 +50,9 @@ package struct Failure: Error, Equatable, CustomStringConvertible, Sendable {
         let exitCode: ExitCode =
             switch code {
             case EACCES, EPERM: .permission
-            case ENOENT, ENOTDIR: creating ? .cannotCreate : .missingInput
-            case EROFS, EEXIST, EISDIR, ELOOP, ENAMETOOLONG: .cannotCreate
+            case ENOENT, ENOTDIR, EISDIR, ELOOP, ENAMETOOLONG:
+                creating ? .cannotCreate : .missingInput
+            case EROFS, EEXIST: .cannotCreate
             default: .inputOutput
             }
         let why = String(cString: strerror(code))
