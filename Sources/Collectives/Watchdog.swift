@@ -24,14 +24,7 @@ final class Watchdog: Sendable {
     /// - Parameter speaker: how messages name this process.
     init(_ speaker: String) {
         call = Mutex(Call(speaker: speaker))
-        var thread = pthread_t()
-        let code = pthread_create(
-            &thread, nil,
-            { argument in
-                Unmanaged<Watchdog>.fromOpaque(argument!).takeRetainedValue().serve()
-            }, Unmanaged.passRetained(self).toOpaque())
-        precondition(code == 0, "cannot start a thread: \(String(cString: strerror(code)))")
-        pthread_detach(thread)
+        pthread_detach(KernelThread.start { [self] in serve() })
     }
 
     /// Names the process anew, once its rank is known.

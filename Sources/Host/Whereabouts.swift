@@ -74,14 +74,10 @@ package final class Whereabouts: @unchecked Sendable {
         // The runtime's crash report stops all threads by SIGUSR2; other handlers run elsewhere.
         sigdelset(&blocked, SIGUSR2)
         pthread_sigmask(SIG_SETMASK, &blocked, &before)
-        var thread = pthread_t()
-        let code = pthread_create(
-            &thread, nil,
-            { argument in
-                causalgen_name_thread("whereabouts")
-                Unmanaged<Whereabouts>.fromOpaque(argument!).takeUnretainedValue().answerForEver()
-            }, Unmanaged.passUnretained(self).toOpaque())
-        precondition(code == 0, "cannot start a thread: \(String(cString: strerror(code)))")
+        let thread = KernelThread.start { [self] in
+            causalgen_name_thread("whereabouts")
+            answerForEver()
+        }
         pthread_detach(thread)
         // Whoever started this process may have blocked what is needed here.
         for signal in [SIGUSR2, ThreadStacks.signal] { sigdelset(&before, signal) }

@@ -23,13 +23,7 @@ final class ExchangeThread: @unchecked Sendable {
 
     init(_ work: @escaping () throws(Failure) -> Void) {
         self.work = work
-        let code = pthread_create(
-            &thread, nil,
-            { argument in
-                Unmanaged<ExchangeThread>.fromOpaque(argument!).takeRetainedValue().serve()
-                return nil
-            }, Unmanaged.passRetained(self).toOpaque())
-        precondition(code == 0, "cannot start a thread: \(String(cString: strerror(code)))")
+        thread = KernelThread.start { [self] in serve() }
     }
 
     func begin() {

@@ -76,31 +76,12 @@ package final class WorkerPool: @unchecked Sendable {
         pthread_mutex_unlock(mutex)
     }
 
-    /// What a thread gets to know.
-    private final class Start {
-        unowned(unsafe) let pool: WorkerPool
-        let worker: Int
-        let core: Int32?
-        init(_ pool: WorkerPool, _ worker: Int, _ core: Int32?) {
-            self.pool = pool
-            self.worker = worker
-            self.core = core
-        }
-    }
-
     private func start(_ worker: Int, core: Int32?) -> pthread_t {
-        var thread = pthread_t()
-        let start = Unmanaged.passRetained(Start(self, worker, core)).toOpaque()
-        let code = pthread_create(
-            &thread, nil,
-            { argument in
-                let start = Unmanaged<Start>.fromOpaque(argument!).takeRetainedValue()
-                if let core = start.core { Processor.pinThread(to: core) }
-                start.pool.serve(start.worker)
-                return nil
-            }, start)
-        precondition(code == 0, "cannot start thread \(worker): \(String(cString: strerror(code)))")
-        return thread
+        // The pool outlives its threads.
+        KernelThread.start { [unowned(unsafe) self] in
+            if let core { Processor.pinThread(to: core) }
+            serve(worker)
+        }
     }
 
     private func serve(_ worker: Int) {
