@@ -74,6 +74,8 @@ package final class Evaluator: @unchecked Sendable {
         let length = model.configuration.blockSize
         var window = first
         while window < end {
+            // Others may have no more windows, and would take this rank for one that hangs.
+            if number == 0 { communicator.answerQuestions() }
             let count = min(worker.activations.sequences, end - window)
             do throws(Failure) {
                 try windows.fill(

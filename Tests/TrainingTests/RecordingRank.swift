@@ -2,11 +2,13 @@ import Collectives
 import Host
 
 /// One of several ranks, of which the others are absent: it notes what it is made to receive, and
-/// receives zeros.
+/// receives zeros; and how often it has looked for questions.
 final class RecordingRank: Communicator, @unchecked Sendable {
     let rank: Int
     let size: Int
     private(set) var received: [UnsafeMutableRawBufferPointer] = []
+    /// How often it has looked for questions of others.
+    private(set) var looks = 0
     var agreedFailure: Failure?
 
     init(rank: Int, of size: Int) {
@@ -34,7 +36,10 @@ final class RecordingRank: Communicator, @unchecked Sendable {
 
     func post(_ notice: Notice, to destination: Int) {}
 
-    func nextNotice() -> (notice: Notice, source: Int)? { nil }
+    func nextNotice() -> (notice: Notice, source: Int)? {
+        looks += 1
+        return nil
+    }
 
     func allreduce(_ values: UnsafeMutableBufferPointer<Float>, blocking: Bool) {}
 
