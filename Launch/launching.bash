@@ -72,10 +72,14 @@ configured() { # name
 }
 
 # Prints a host's cores, the hardware threads allowed to this process, and all of them: one rank a core,
-# not a hardware thread, for two of them share one core's vector units. One line, for another host's shell.
+# not a hardware thread, for two of them share one core's vector units. A container's limit of processor time
+# allows as many as it has time for. One line, for another host's shell.
 # shellcheck disable=SC2016
 count_cores='echo $(lscpu --online --parse=Core,Socket | grep --invert-match "^#" | sort --unique | '$(
-    )'wc --lines) $(nproc) $(nproc --all)'
+    )'wc --lines) $({ cat /sys/fs/cgroup/cpu.max || '$(
+    )'paste /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us; } 2>/dev/null | '$(
+    )'awk -v cores="$(nproc)" "\$1 + 0 > 0 && \$1 / \$2 < cores { cores = int(\$1 / \$2) } '$(
+    )'END { print cores < 1 ? 1 : cores }") $(nproc --all)'
 
 # Sets `mpi_version` to mpirun's first number: Open MPI 5 starts ranks by PRRTE, with other options.
 read_mpi_version() {

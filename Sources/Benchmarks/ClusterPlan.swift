@@ -101,7 +101,8 @@ struct ClusterPlan {
         let plan = WorkerPlan(
             chosen: configuration.threadsChosen, mostUseful: .max, rank: communicator.rank,
             hosts: communicator.hostNames,
-            allowed: try communicator.allgather(own).map(WorkerPlan.cores(of:)))
+            allowed: try communicator.allgather(own).map(WorkerPlan.cores(of:)),
+            granted: ControlGroup.own.cores)
         guard configuration.threadsChosen == nil, let chosen = options.ranksPerNode else {
             return plan.threads
         }

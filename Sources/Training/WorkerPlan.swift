@@ -24,22 +24,28 @@ package struct WorkerPlan: Sendable {
         self.init(
             chosen: chosen, mostUseful: mostUseful, rank: communicator.rank,
             hosts: communicator.hostNames,
-            allowed: try communicator.allgather(own).map(Self.cores(of:)))
+            allowed: try communicator.allgather(own).map(Self.cores(of:)),
+            granted: ControlGroup.own.cores)
     }
 
     /// - Parameters:
     ///   - hosts: the host of each rank, by rank.
     ///   - allowed: the cores that each rank may use, ascending.
+    ///   - granted: the cores whose time a container or batch system gives to this rank's host; nil for all.
     package init(
-        chosen: Int?, mostUseful: Int, rank: Int, hosts: [String], allowed: [[Int32]]
+        chosen: Int?, mostUseful: Int, rank: Int, hosts: [String], allowed: [[Int32]],
+        granted: Double? = nil
     ) {
         let own = allowed[rank]
         let neighbours = hosts.indices.filter { $0 != rank && hosts[$0] == hosts[rank] }
         let sharing = neighbours.filter { !Set(allowed[$0]).isDisjoint(with: own) }
-        threads = chosen ?? max(1, min(own.count / (sharing.count + 1), mostUseful))
+        let share = granted.map { max(1, Int(min($0, 8192)) / (neighbours.count + 1)) } ?? .max
+        threads = chosen ?? max(1, min(own.count / (sharing.count + 1), share, mostUseful))
         let areDealt = !neighbours.isEmpty && sharing.isEmpty && threads <= own.count
         cores = areDealt ? Array(own.prefix(threads)) : nil
-        warning = Self.warning(threads: threads, cores: own.count)
+        warning =
+            Self.warning(threads: threads, cores: own.count)
+            ?? Self.warning(threads: threads, share: share, granted: granted)
     }
 
     /// Says so where threads would share cores, as under `mpirun -n 1 --bind-to core`.
@@ -50,6 +56,14 @@ package struct WorkerPlan: Sendable {
             ? ", or start mpirun with --bind-to none or --map-by slot:PE=\(threads)" : ""
         return "\(threads) threads share \(cores) core\(cores == 1 ? "" : "s"): pass --threads "
             + "\(cores)\(bound)"
+    }
+
+    /// Says so where threads would be stopped again and again, as in a container with `--cpus 2`.
+    private static func warning(threads: Int, share: Int, granted: Double?) -> String? {
+        guard let granted, threads > share else { return nil }
+        return
+            "\(threads) threads of each rank are more than their control group grants time to, that of "
+            + "\(Format.fixed(granted, 1)) cores a host: pass --threads \(share)"
     }
 
     /// Ascending numbers as `first-last` and commas, for a message that stays short on any machine.
