@@ -48,7 +48,8 @@ struct Causalgen: ParsableCommand {
             Foundation.exit(failure.exitCode.rawValue)
         } catch {
             // Every rank of a job reads the same words; one of them says what is wrong with them.
-            let rank = ProcessInfo.processInfo.environment["OMPI_COMM_WORLD_RANK"] ?? "0"
+            let environment = ProcessInfo.processInfo.environment
+            let rank = environment["OMPI_COMM_WORLD_RANK"] ?? environment["PMIX_RANK"] ?? "0"
             if rank != "0" { Foundation.exit(exitCode(for: error).rawValue) }
             exit(withError: error)
         }
