@@ -32,7 +32,7 @@ package struct ResolvedConfiguration: Sendable {
         if let path = words.first, path.hasSuffix(".yaml") || path.hasSuffix(".yml") {
             words = words.dropFirst()
             let file = path.split(separator: "/").last.map(String.init) ?? path
-            configuration.runName = String(file.prefix { $0 != "." })
+            configuration.runName = String(file[..<file.lastIndex(of: ".")!])
             try readPreset(path)
         }
         try readEnvironment(environment)
@@ -233,6 +233,7 @@ extension Configuration {
                     + "--micro-batch-size "
                     + "\(Self.nearestDivisor(of: batchSize, to: microBatchSize))")
         }
+        try requireMemorable()
         guard !trapsArithmetic || ArithmeticTraps.areAvailable else {
             throw Failure(
                 .configuration,
@@ -250,6 +251,30 @@ extension Configuration {
                 "--run-name '\(runName)' must be one directory name; its parent is --out-dir")
         }
     }
+
+    /// Refuses sizes that no machine has the memory for, before anything reckons with them in bytes.
+    private func requireMemorable() throws(Failure) {
+        let (layers, width) = (Double(model.layers), Double(model.width))
+        let rows = Double(microBatchSize) * Double(model.blockSize)
+        let weights = width * (9 * layers * width + Double(model.blockSize))
+        guard weights <= Self.mostFloats else {
+            throw Failure(
+                .configuration,
+                "--n-layer \(model.layers), --n-embd \(model.width) and --block-size \(model.blockSize) make "
+                    + "some \(Format.scientific(weights)) parameters, more than a machine holds; choose smaller ones"
+            )
+        }
+        guard rows * max(width * layers, Self.mostTokens) <= Self.mostFloats else {
+            throw Failure(
+                .configuration,
+                "--micro-batch-size \(microBatchSize) sequences of --block-size \(model.blockSize) tokens have "
+                    + "more activations than a machine holds; choose smaller ones")
+        }
+    }
+
+    /// 4 TiB of them, and the largest vocabulary.
+    private static let mostFloats = 0x1p40
+    private static let mostTokens = 65_536.0
 
     private static func nearestDivisor(of number: Int, to wanted: Int) -> Int {
         var best = 1

@@ -115,7 +115,10 @@ extension Setting {
             name: name, alias: nil, group: group, help: help, placeholder: placeholder,
             read: { $0[keyPath: path].isEmpty ? nil : $0[keyPath: path] },
             write: { (configuration, text) throws(Refusal) in
-                guard !text.isEmpty else { throw Refusal(expected: "a name, not empty") }
+                // A zero ends a text of the kernel's.
+                guard !text.isEmpty, !text.utf8.contains(0) else {
+                    throw Refusal(expected: "a name, not empty and without zero bytes")
+                }
                 configuration[keyPath: path] = text
             }, isText: true)
     }
