@@ -92,7 +92,15 @@ package final class CheckpointDirectory: Sendable {
     ///
     /// - Throws: exit code 66 where it names nothing.
     package func hinted(_ hint: String) throws(Failure) -> String {
-        let text = try MappedFile.text("\(path)/\(hint)")
+        let text: String
+        do throws(Failure) {
+            text = try MappedFile.text("\(path)/\(hint)")
+        } catch {
+            throw Failure(
+                error.exitCode,
+                "\(error.message); --resume auto takes the newest valid checkpoint, if there is one"
+            )
+        }
         let name = text.trimmingCharacters(in: .whitespacesAndNewlines)
         let target = "\(path)/\(name)"
         guard Self.step(ofName: name) != nil, FileManager.default.fileExists(atPath: target) else {

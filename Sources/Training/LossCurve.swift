@@ -17,7 +17,15 @@ package struct LossCurve {
     /// - Throws: exit code 66 where there is no metrics.jsonl, 65 where it holds no loss.
     package init(directory: String) throws(Failure) {
         let path = "\(directory)/metrics.jsonl"
-        let lines = try MappedFile.text(path, limit: StepLog.mostBytes).split(separator: "\n")
+        let text: String
+        do throws(Failure) {
+            text = try MappedFile.text(path, limit: StepLog.mostBytes)
+        } catch {
+            throw Failure(
+                error.exitCode,
+                "\(error.message); give a run's directory, such as Checkpoints/<run-name>")
+        }
+        let lines = text.split(separator: "\n")
         func points(_ name: String) -> [Point] {
             lines.compactMap { line in
                 guard let step = StepLog.value("step", in: line),

@@ -45,7 +45,14 @@ package struct ResolvedConfiguration: Sendable {
 
     /// A preset is one YAML mapping of names to plain values; keys it does not name keep their defaults.
     private mutating func readPreset(_ path: String) throws(Failure) {
-        let text = try MappedFile.text(path, limit: Self.mostPresetBytes)
+        let text: String
+        do throws(Failure) {
+            text = try MappedFile.text(path, limit: Self.mostPresetBytes)
+        } catch {
+            throw Failure(
+                error.exitCode,
+                "\(error.message); a preset is a file such as Launch/Presets/shakespeare-cpu.yaml")
+        }
         guard !Self.mayHaveAliases(text) else {
             throw Failure(
                 .configuration,

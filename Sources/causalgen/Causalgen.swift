@@ -41,6 +41,7 @@ struct Causalgen: ParsableCommand {
         if Mutation.trustLocale.isActive { setlocale(LC_ALL, "") }
         let words = CommandLine.arguments.dropFirst().map(plainOptionName)
         do {
+            try requireVerb(words)
             var command = try parseAsRoot(words)
             try command.run()
         } catch let failure as Failure {
@@ -53,6 +54,17 @@ struct Causalgen: ParsableCommand {
             if rank != "0" { Foundation.exit(exitCode(for: error).rawValue) }
             exit(withError: error)
         }
+    }
+
+    /// Names the nearest verb to one that is none.
+    private static func requireVerb(_ words: [String]) throws {
+        let verbs = configuration.groupedSubcommands.flatMap(\.subcommands).map {
+            $0.configuration.commandName ?? "\($0)".lowercased()
+        }
+        guard let word = words.first, !word.hasPrefix("-"), !verbs.contains(word), word != "help",
+            let near = nearestName(to: word, among: verbs)
+        else { return }
+        throw ValidationError("there is no verb '\(word)'; did you mean \(near)?")
     }
 
     /// `--n_layer=4` as `--n-layer=4`: nanoGPT's spelling of option names is as good as ours.

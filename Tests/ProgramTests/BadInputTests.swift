@@ -47,6 +47,18 @@ import Testing
         #expect(result.errors.contains("did you mean n_embd"))
     }
 
+    /// What is missing is named, with what would be there.
+    @Test(arguments: [
+        (["trian"], 64, "did you mean train?"), (["train", "no.yaml"], 66, "Launch/Presets/"),
+        (["plot", "nowhere"], 66, "Checkpoints/<run-name>"),
+        (["sample", "nowhere"], 66, "Checkpoints/<run-name>"),
+    ])
+    func aMissingThingComesWithItsCure(_ words: [String], _ code: Int32, _ says: String) throws {
+        let result = try Program.run(words)
+        #expect(result.exitCode == code, "\(result.errors)")
+        #expect(result.errors.contains(says), "\(result.errors)")
+    }
+
     /// On several ranks the message comes once, and every rank ends with its code.
     @Test(arguments: [options[0], options[6], options[9], options[11]])
     func allRanksEndWithOneMessage(_ input: Case) throws {
