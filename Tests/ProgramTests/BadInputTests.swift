@@ -52,6 +52,7 @@ import Testing
         (["trian"], 64, "did you mean train?"), (["train", "no.yaml"], 66, "Launch/Presets/"),
         (["plot", "nowhere"], 66, "Checkpoints/<run-name>"),
         (["sample", "nowhere"], 66, "Checkpoints/<run-name>"),
+        (["eval", "nowhere", "--threads", "5000"], 64, "must be in 1...4096"),
     ])
     func aMissingThingComesWithItsCure(_ words: [String], _ code: Int32, _ says: String) throws {
         let result = try Program.run(words)
@@ -119,6 +120,12 @@ import Testing
         #expect(unknown.errors.contains("é"))
         let far = try Program.run(["sample", last, "--prompt", "line", "--position", "refuse"])
         #expect(far.exitCode == 64)
+        let farther = try Program.run([
+            "sample", last, "--position", "refuse", "--max-new-tokens", "\(Int.max)",
+        ])
+        #expect(farther.exitCode == 64, "\(farther.errors)")
+        let folder = try Program.run(["sample", last, "--prompt-file", place.path])
+        #expect(folder.exitCode == 66, "\(folder.errors)")
         let leaking = place.train("--run-name", "leak", "--context", "global")
         #expect(try Program.run(leaking).exitCode == 0)
         let refused = try Program.run(["sample", place.file("runs/leak/last")])
