@@ -42,7 +42,9 @@ enum ProcessorCheck {
             return .warning(
                 "cores",
                 "\(found), and its control group grants it the time of \(Format.fixed(granted, 1))",
-                cure: "pass --threads \(max(1, Int(granted))), or ask for more processor time")
+                cure:
+                    "no more threads than that are started unless --threads asks for them; ask for more "
+                    + "processor time")
         }
         guard allowed.count < threads else { return .ok("cores", found) }
         return .warning(

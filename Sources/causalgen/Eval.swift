@@ -8,7 +8,7 @@ struct Eval: ParsableCommand {
         abstract: "The loss of a checkpoint on a split: nats per token, perplexity, bits per byte.",
         discussion: "Runs alone or under mpirun, with the same bits.")
 
-    @Argument(help: "A checkpoint, or a run's `last` or `best`.")
+    @Argument(help: "A checkpoint, a run's `last` or `best`, or a run's directory.")
     var checkpoint: String
 
     @Option(

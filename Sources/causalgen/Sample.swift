@@ -6,7 +6,7 @@ struct Sample: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Text from a checkpoint and a prompt, with a decode state of constant size.")
 
-    @Argument(help: "A checkpoint, or a run's `last` or `best`.")
+    @Argument(help: "A checkpoint, a run's `last` or `best`, or a run's directory.")
     var checkpoint: String
 
     @Option(help: ArgumentHelp("Text to continue; default a line break.", valueName: "text"))
