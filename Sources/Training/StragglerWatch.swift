@@ -39,7 +39,8 @@ package struct StragglerWatch: Sendable {
     private static let slowFactor = 1.5
     /// The part of a step that the exchange may take.
     private static let allowedWaiting = 0.25
-    /// For how many steps a rank that was named is not named again.
+    /// For how many steps a rank that was named is not named again; twice as many each time that it is named
+    /// without having recovered.
     private static let silence = 100
 
     let hostNames: [String]
@@ -50,6 +51,8 @@ package struct StragglerWatch: Sendable {
     private var waiting: [Double]
     /// The first step in which a rank may be named, [ranks].
     private var silentUntil: [Int]
+    /// For how many steps each is not named again once it is named, [ranks].
+    private var silences: [Int]
     private var scratch: [Double]
     /// The place in the window that the next step takes.
     private var slot = 0
@@ -62,6 +65,7 @@ package struct StragglerWatch: Sendable {
         factors = [Double](repeating: 0, count: ranks * Self.window)
         waiting = [Double](repeating: 0, count: Self.window)
         silentUntil = [Int](repeating: .min, count: ranks)
+        silences = [Int](repeating: Self.silence, count: ranks)
         scratch = [Double](repeating: 0, count: max(ranks, Self.window))
     }
 
@@ -69,8 +73,8 @@ package struct StragglerWatch: Sendable {
     ///
     /// - Parameter samples: [ranks], by rank.
     /// - Returns: the ranks whose micro-batches took more than 1.5 times as long as the median
-    ///   rank's in at least 8 of the last 10 steps, each at most once in 100 steps. The factor is
-    ///   the median one.
+    ///   rank's in at least 8 of the last 10 steps, each at most once in 100 steps, and while it stays
+    ///   slow in 200, 400, …: the log of a long run is not to be full of it. The factor is the median one.
     package mutating func observe(
         step: Int, _ samples: UnsafeBufferPointer<Sample>
     ) -> [Finding] {
@@ -106,16 +110,21 @@ package struct StragglerWatch: Sendable {
 
     private mutating func slowRanks(step: Int) -> [Finding] {
         var findings: [Finding] = []
-        for rank in hostNames.indices where step >= silentUntil[rank] {
+        for rank in hostNames.indices {
             let steps = rank * Self.window..<(rank + 1) * Self.window
             var bad = 0
             for index in steps where factors[index] > Self.slowFactor { bad += 1 }
-            guard bad >= Self.leastBad else { continue }
+            if bad == 0 {
+                silences[rank] = Self.silence
+                silentUntil[rank] = min(silentUntil[rank], step + Self.silence)
+            }
+            guard bad >= Self.leastBad, step >= silentUntil[rank] else { continue }
             for (place, index) in steps.enumerated() { scratch[place] = factors[index] }
             findings.append(
                 .slowComputing(
                     rank: rank, factor: Self.median(&scratch, count: Self.window)))
-            silentUntil[rank] = step + Self.silence
+            silentUntil[rank] = step + silences[rank]
+            silences[rank] *= 2
         }
         return findings
     }
