@@ -195,8 +195,8 @@ extension TrainingRun {
         let old = try Configuration(json: found.configuration, path: path)
         try requireSameModel(old, path)
         var differences: [String] = []
-        if found.dataSHA256 != dataset.sha256.hexadecimal { differences.append("the data") }
-        if found.tokenizer != dataset.tokenizer.json { differences.append("the tokenizer") }
+        if found.dataSHA256 != dataset.sha256.hexadecimal { differences.append("dataset") }
+        if found.tokenizer != dataset.tokenizer.json { differences.append("tokenizer") }
         if old.batchSize != configuration.batchSize { differences.append("--batch-size") }
         if old.microBatchSize != configuration.microBatchSize {
             differences.append("--micro-batch-size")

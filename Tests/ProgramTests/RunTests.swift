@@ -61,6 +61,23 @@ import Testing
         #expect(elsewhere.exitCode == 0, "\(elsewhere.errors)")
     }
 
+    @Test func otherDataIsAnotherRun() throws {
+        let place = try Workplace()
+        #expect(try Program.run(place.train()).exitCode == 0)
+        let text = (0..<300).map { "line \($0) of \($0 * $0 % 97)\n" }.joined()
+        try place.write("more.txt", Data(text.utf8))
+        let other = place.file("more")
+        let prepared = try Program.run([
+            "prepare", "--text", place.file("more.txt"), "--out", other,
+        ])
+        #expect(prepared.exitCode == 0, "\(prepared.errors)")
+        let result = try Program.run(place.train("--data", other, "--max-steps", "5"))
+        #expect(result.exitCode == 65, "\(result.errors)")
+        #expect(
+            result.errors.contains("was made with another dataset, so going on"),
+            "\(result.errors)")
+    }
+
     @Test func initialWeightsAreTakenOnceAndBelongToTheRun() throws {
         let place = try Workplace()
         #expect(try Program.run(place.train("--run-name", "base")).exitCode == 0)
