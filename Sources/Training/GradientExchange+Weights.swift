@@ -17,11 +17,11 @@ extension GradientExchange {
             try clock.place.enter(.exchange) { () throws(Failure) in
                 if thread == 0 && helper == nil {
                     try moveWeights { gather.isOpen(stage) }
-                    exposedSeconds += monotonicSeconds() - start
                 } else {
                     waitForMover(stage)
                 }
             }
+            if thread == 0 { exposedSeconds += monotonicSeconds() - start }
             clock.lap(.exchange)
         }
         guard gather.isOpen(stage) else { return }

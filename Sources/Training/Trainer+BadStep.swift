@@ -59,12 +59,14 @@ extension Trainer {
     }
 
     /// Faults of a test that happen between a step's phases.
-    func injectFaults(_ phase: Phase) {
+    func injectFaults(_ phase: Phase) throws(Failure) {
         let (rank, step) = (communicator.rank, completedSteps + 1)
         if ComputeFault.due(.hang, rank: rank, step: step, phase: phase) != nil {
             while true { pause() }
         }
         if phase == .reduceScatter, let fault = ComputeFault.due(.weight, rank: rank, step: step) {
+            // What is still on its way would undo it.
+            try settleWeights()
             ComputeFault.flipLowestBit(
                 &weights.floats[model.layout.blocks[fault.layer].expansion.weight])
         }

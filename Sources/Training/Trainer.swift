@@ -173,7 +173,7 @@ package final class Trainer: @unchecked Sendable {
 
         // Each thread computes and folds the gradients of its own micro-batches. Threads, then ranks, add up
         // along the same tree; what is complete is on its way while the rest is computed.
-        enter(.reduceScatter)
+        try enter(.reduceScatter)
         check.begin(
             step: completedSteps + 1, weights.arena,
             firstMicroBatches: computation.firstMicroBatches)
@@ -183,7 +183,7 @@ package final class Trainer: @unchecked Sendable {
         // Each rank has its shard of the gradient. The two parts of the tied embedding meet; the norm
         // decides before anything is changed.
         workers.pool.run(completeGradient)
-        enter(.norm)
+        try enter(.norm)
         let threads = Double(workers.all.count)
         facts.setSeconds(
             computing: workers.all.reduce(0) { $0 + $1.computeSeconds },
@@ -212,7 +212,7 @@ package final class Trainer: @unchecked Sendable {
         workers.pool.run(updateWeights)
         // The weights leave in the order in which the next forward pass needs them; it may begin before they
         // have come.
-        enter(.allgather)
+        try enter(.allgather)
         let gatherStart = monotonicSeconds()
         try gather.start()
         let leaves = leavesWeights && exchange.overlaps && report.stopRequest == nil
@@ -237,9 +237,9 @@ package final class Trainer: @unchecked Sendable {
     // MARK: The parts of a step
 
     /// What others are told of this rank while they wait for it.
-    private func enter(_ phase: Phase) {
+    private func enter(_ phase: Phase) throws(Failure) {
         (communicator.watch.step, communicator.watch.phase) = (completedSteps + 1, phase)
-        if ComputeFault.isConfigured { injectFaults(phase) }
+        if ComputeFault.isConfigured { try injectFaults(phase) }
     }
 
     /// Adds the input part of the tied embedding's gradient to its head part, and sums the squares.
