@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 import Host
 import Synchronization
 
@@ -33,15 +33,14 @@ package final class BackgroundWriter: Sendable {
             state = .writing
         }
         nonisolated(unsafe) var once: (@Sendable () throws(Failure) -> Void)? = work
-        let thread = Thread { [self] in
+        let thread = KernelThread.start("checkpoint") { [self] in
             let result = Result { () throws(Failure) in try once!() }
             // With it goes the image that it holds, before another may be made.
             once = nil
             state.withLock { $0 = .ended(result) }
             ended.signal()
         }
-        thread.name = "checkpoint"
-        thread.start()
+        pthread_detach(thread)
     }
 
     /// The result of what has ended meanwhile; nil where nothing has.

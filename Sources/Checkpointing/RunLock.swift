@@ -156,7 +156,7 @@ package final class RunLock: Sendable {
 
     /// Lets the number rise until the lock is released.
     private func startHeartbeat() {
-        let thread = Thread { [self] in
+        let thread = KernelThread.start("lock") { [self] in
             var beat = 1
             while true {
                 sleep(Self.heartbeatSeconds)
@@ -168,7 +168,6 @@ package final class RunLock: Sendable {
                 beat += 1
             }
         }
-        thread.name = "lock"
-        thread.start()
+        pthread_detach(thread)
     }
 }

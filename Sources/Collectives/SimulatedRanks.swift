@@ -25,15 +25,12 @@ package final class SimulatedRanks: Sendable {
     ) throws(Failure) {
         let done = DispatchSemaphore(value: 0)
         for rank in mailboxes.indices {
-            let thread = Thread { [self] in
+            let thread = KernelThread.start("rank \(rank)") { [self] in
                 let communicator = SimulatedCommunicator(self, rank: rank)
                 mailboxes[rank].outcome = Result { () throws(Failure) in try body(communicator) }
                 done.signal()
             }
-            thread.name = "rank \(rank)"
-            // Foundation's half a megabyte is little for a rank, which is a whole program.
-            thread.stackSize = 8 << 20
-            thread.start()
+            pthread_detach(thread)
         }
         for _ in mailboxes { done.wait() }
         for mailbox in mailboxes { try mailbox.outcome!.get() }

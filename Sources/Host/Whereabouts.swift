@@ -74,11 +74,7 @@ package final class Whereabouts: @unchecked Sendable {
         // The runtime's crash report stops all threads by SIGUSR2; other handlers run elsewhere.
         sigdelset(&blocked, SIGUSR2)
         pthread_sigmask(SIG_SETMASK, &blocked, &before)
-        let thread = KernelThread.start { [self] in
-            causalgen_name_thread("whereabouts")
-            answerForEver()
-        }
-        pthread_detach(thread)
+        pthread_detach(KernelThread.start("whereabouts") { [self] in answerForEver() })
         // Whoever started this process may have blocked what is needed here.
         for signal in [SIGUSR2, ThreadStacks.signal] { sigdelset(&before, signal) }
         pthread_sigmask(SIG_SETMASK, &before, nil)

@@ -3,8 +3,8 @@ import Testing
 
 /// A system that gives no more threads.
 @Suite struct ThreadTests {
-    /// The first is the one that answers SIGUSR2, the next one computes.
-    @Test(arguments: [0, 1]) func aThreadThatIsRefusedIsSaid(_ given: Int) throws {
+    /// The first is the one that answers SIGUSR2, then those that compute, keep the lock, and write.
+    @Test(arguments: 0..<4) func aThreadThatIsRefusedIsSaid(_ given: Int) throws {
         let place = try Workplace()
         let prefix = try #require(
             try place.interposed(
