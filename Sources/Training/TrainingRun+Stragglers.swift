@@ -14,8 +14,15 @@ extension TrainingRun {
         for finding in stragglers.observe(step: step, trainer.samples) {
             console.warn("step \(step): \(stragglers.message(finding))")
         }
-        guard stragglers.suspectsNetwork, step >= nextLinkMeasurement else { return }
-        nextLinkMeasurement = step + Self.stepsBetweenMeasurements
+        guard stragglers.suspectsNetwork else {
+            stepsBetweenMeasurements = Self.leastStepsBetweenMeasurements
+            nextLinkMeasurement = min(nextLinkMeasurement, step + stepsBetweenMeasurements)
+            return
+        }
+        // Steps of a small model wait for the network all the time: more and more seldom.
+        guard step >= nextLinkMeasurement else { return }
+        nextLinkMeasurement = step + stepsBetweenMeasurements
+        stepsBetweenMeasurements *= 2
         try trainer.settleWeights()
         communicator.watch.phase = .log
         for finding in stragglers.judge(links: try measureLinks()) {
@@ -23,20 +30,18 @@ extension TrainingRun {
         }
     }
 
-    private static var stepsBetweenMeasurements: Int { 100 }
+    static var leastStepsBetweenMeasurements: Int { 100 }
     /// Long enough for the rate to count, not the latency.
-    private static var messageBytes: Int { 1 << 20 }
+    static var linkMessageBytes: Int { 1 << 20 }
 
     /// Every rank's links to the ranks at distances 1, 2, 4, …, those that gradients go by: the least
     /// seconds of a message there and one back at the same time.
     private func measureLinks() throws(Failure) -> [[StragglerWatch.Link]] {
         let (rank, size) = (communicator.rank, communicator.size)
-        let bytes = UnsafeMutableRawBufferPointer.allocate(
-            byteCount: 2 * Self.messageBytes, alignment: 64)
-        bytes.initializeMemory(as: UInt8.self, repeating: 0)
-        defer { bytes.deallocate() }
-        let outgoing = UnsafeRawBufferPointer(rebasing: bytes[..<Self.messageBytes])
-        let incoming = UnsafeMutableRawBufferPointer(rebasing: bytes[Self.messageBytes...])
+        let bytes = UnsafeMutableRawBufferPointer(
+            start: linkMessages.floats, count: 2 * Self.linkMessageBytes)
+        let outgoing = UnsafeRawBufferPointer(rebasing: bytes[..<Self.linkMessageBytes])
+        let incoming = UnsafeMutableRawBufferPointer(rebasing: bytes[Self.linkMessageBytes...])
         var own: [Double] = []
         var distance = 1
         while distance < size {

@@ -25,6 +25,10 @@ final class TrainingRun {
     /// Who holds up the others, and when the links between ranks may be measured again.
     var stragglers: StragglerWatch
     var nextLinkMeasurement = 0
+    var stepsBetweenMeasurements = TrainingRun.leastStepsBetweenMeasurements
+    /// What is sent for that and what is received: kept, for memory that comes and goes grows.
+    lazy var linkMessages = Arena(
+        count: 2 * Self.linkMessageBytes / MemoryLayout<Float>.stride)
     /// Rank 0's word of what runs here, once the run has begun.
     var record: RunRecord?
     /// Where each setting that is no default came from, by its name.

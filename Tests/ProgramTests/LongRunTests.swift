@@ -64,8 +64,7 @@ import Testing
     }
 
     /// What a run's processes hold more from each fifth of it to the next, the first fifth left out: the least of
-    /// these. A leak grows all the way; a pool of Open MPI's that grows once, where one rank was far ahead of
-    /// another, does not, and a save comes and goes.
+    /// these. A leak grows all the way; a pool that grows once does not, and a save comes and goes.
     ///
     /// - Throws: where a busy machine left too few looks even of a run eight times as long.
     private func growth(
