@@ -1,5 +1,4 @@
 import Collectives
-import Glibc
 import Host
 import Kernels
 import Model
@@ -50,10 +49,7 @@ extension GradientExchange {
     }
 
     private func waitForMover(_ stage: ForwardStage) {
-        var spins = 0
-        while !gather.isOpen(stage) && !isAbandoned.load(ordering: .acquiring) {
-            spins += 1
-            if spins > 10_000 { sched_yield() } else { Processor.spinHint() }
-        }
+        var wait = SpinWait()
+        while !gather.isOpen(stage) && !isAbandoned.load(ordering: .acquiring) { wait.pause() }
     }
 }

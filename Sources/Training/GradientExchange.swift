@@ -197,7 +197,7 @@ final class GradientExchange: @unchecked Sendable {
         try moveWeights { gather.isIdle }
         var completed = monotonicSeconds()
         var wait: Wait?
-        var spins = 0
+        var spin = SpinWait()
         while startedCount < plan.buckets.count || !sum.isIdle {
             if isAbandoned.load(ordering: .acquiring) { return completed }
             let (before, start) = (startedCount, monotonicSeconds())
@@ -210,14 +210,7 @@ final class GradientExchange: @unchecked Sendable {
             }
             if startedCount < plan.buckets.count || sum.isIdle {
                 // Its own threads are at work.
-                spins += 1
-                if spare {
-                    usleep(50)
-                } else if spins > 10_000 {
-                    sched_yield()
-                } else {
-                    Processor.spinHint()
-                }
+                if spare { usleep(50) } else { spin.pause() }
             } else if let awaited = sum.awaited {
                 communicator.watch.bucket = awaited.bucket
                 if wait?.peer != awaited.rank { wait = Wait(for: awaited.rank) }

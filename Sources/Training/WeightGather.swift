@@ -1,5 +1,4 @@
 import Collectives
-import Glibc
 import Host
 import Kernels
 import Model
@@ -113,11 +112,8 @@ final class WeightGather: @unchecked Sendable {
     /// Packs what no other thread packs of a stage that is open, and returns when all of it is packed.
     func pack(_ stage: ForwardStage) {
         packShares(of: stage)
-        var spins = 0
-        while packed[stage.index].load(ordering: .acquiring) < workers {
-            spins += 1
-            if spins > 10_000 { sched_yield() } else { Processor.spinHint() }
-        }
+        var wait = SpinWait()
+        while packed[stage.index].load(ordering: .acquiring) < workers { wait.pause() }
     }
 
     /// Packs what no other thread packs, of all stages; when all threads have returned, all is packed.

@@ -23,10 +23,6 @@ package final class WorkerPool: @unchecked Sendable {
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private var threads: [pthread_t] = []
 
-    /// Some hundred microseconds, more on processors whose pause is long: longer than the gap between two
-    /// jobs of a step, shorter than a time slice.
-    private static let spins = 10_000
-
     /// - Parameter cores: one for each worker (`WorkerPlan`); nil leaves them to the kernel.
     package init(workers: Int, cores: [Int32]? = nil) {
         precondition(workers > 0, "a rank has at least one thread")
@@ -59,11 +55,8 @@ package final class WorkerPool: @unchecked Sendable {
             announce()
         }
         job(0)
-        var spins = 0
-        while unfinished.load(ordering: .acquiring) > 0 {
-            spins += 1
-            if spins > Self.spins { sched_yield() } else { Processor.spinHint() }
-        }
+        var wait = SpinWait()
+        while unfinished.load(ordering: .acquiring) > 0 { wait.pause() }
     }
 
     /// Raises the generation. A thread either counts itself among the sleepers before this looks at
@@ -96,7 +89,7 @@ package final class WorkerPool: @unchecked Sendable {
 
     /// The next generation, once there is one.
     private func waitForGeneration(after seen: Int) -> Int {
-        for _ in 0..<Self.spins {
+        for _ in 0..<SpinWait.mostSpins {
             let current = generation.load(ordering: .acquiring)
             if current != seen { return current }
             Processor.spinHint()
