@@ -34,6 +34,8 @@ package enum Mutation: String, Sendable {
     case stopAlone = "stop-alone"
     /// A gradient that is to be checked is a thousandth too large in one tensor.
     case scaleGradient = "scale-gradient"
+    /// A weight of the model whose gradient is to be checked is not a number.
+    case spoilWeight = "spoil-weight"
     /// What a rank waits for has no limit.
     case waitForEver = "wait-for-ever"
     /// A file that was written and read back stays open.

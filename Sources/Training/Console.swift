@@ -41,7 +41,8 @@ package enum Format {
 
     /// A number in scientific notation with one decimal: 6.2e-04.
     package static func scientific(_ value: Double) -> String {
-        guard value > 0, value.isFinite else { return "0.0e+00" }
+        guard value.isFinite else { return "\(value)" }
+        guard value > 0 else { return "0.0e+00" }
         var exponent = 0
         var mantissa = value
         while mantissa >= 9.95 {

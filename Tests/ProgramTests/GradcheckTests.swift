@@ -51,6 +51,15 @@ import Testing
         #expect(result.errors.contains("the gradient is wrong, or could not be judged, in \(name)"))
     }
 
+    /// Every loss and every gradient is then not a number.
+    @Test func whatIsNotANumberIsWrong() throws {
+        let result = try Self.check([], ["CAUSALGEN_TEST_MUTATION": "spoil-weight"])
+        #expect(result.exitCode == 1, "\(result.output)\(result.errors)")
+        let wrong = result.output.split(separator: "\n").filter { $0.hasSuffix("  WRONG") }
+        #expect(wrong.count == 13, "\(result.output)")
+        #expect(wrong.allSatisfy { $0.contains("nan ") }, "\(result.output)")
+    }
+
     /// By this seed two positions are so near to each other that a difference goes over the edge.
     @Test func aKinkIsCountedAndNotJudged() throws {
         let result = try Program.run([
