@@ -5,12 +5,14 @@ import Testing
 @Suite struct WhereaboutsTests {
     typealias Ranks = FaultedRun.Ranks
 
-    /// Slow, so that there is time to ask.
-    private func start(
-        _ place: Workplace, on ranks: Ranks, _ more: String...
-    ) throws -> Program.Running {
-        var words = place.train(
-            "--max-steps", "40", "--save-interval", "10", "--log-interval", "1", "--threads", "2")
+    /// A run that does not end by itself: there is time to ask, however long the answer takes.
+    private static let endless = [
+        "--max-steps", "100000000", "--save-interval", "0", "--eval-interval", "0",
+        "--log-interval", "1",
+    ]
+
+    private func start(_ place: Workplace, on ranks: Ranks) throws -> Program.Running {
+        var words = place.train("--threads", "2") + Self.endless
         var launched = 0
         switch ranks {
         case .alone: break
@@ -18,7 +20,7 @@ import Testing
         case .simulated(let count): words += ["--simulate-ranks", "\(count)"]
         }
         return try Program.start(
-            words + more, ranks: launched, ["CAUSALGEN_TEST_FAULT": "slow 30 rank=all"])
+            words, ranks: launched, ["CAUSALGEN_TEST_FAULT": "slow 30 rank=all"])
     }
 
     private func waitForALine(_ place: Workplace, _ running: Program.Running) {
@@ -33,8 +35,6 @@ import Testing
     @Test(arguments: [Ranks.alone, .mpi(2), .simulated(3)])
     func everyThreadIsNamedAndTheBitsAreTheSame(_ ranks: Ranks) throws {
         let place = try Workplace()
-        let plain = try Program.run(
-            place.train("--run-name", "plain", "--max-steps", "40", "--save-interval", "10"))
         let running = try start(place, on: ranks)
         waitForALine(place, running)
         kill(running.identifier, SIGUSR2)
@@ -48,10 +48,20 @@ import Testing
         let isAnswered = running.waitForErrors(isComplete)
         // Once more, in whatever the ranks are at now.
         kill(running.identifier, SIGUSR2)
+        kill(running.identifier, SIGUSR1)
         let result = try running.wait()
         #expect(isAnswered, "\(result.errors)")
-        #expect(result.exitCode == 0, "\(result.errors)")
-        #expect(digest(result) == digest(plain))
+        #expect(result.exitCode == 75, "\(result.errors)")
+        let step = try #require(
+            result.errors.firstMatch(of: /stopped by SIGUSR1 and saved, after step (\d+)/)?.1)
+        // To the same step, and nobody asks.
+        let plain = try Program.run(
+            place.train("--run-name", "plain") + Self.endless,
+            ["CAUSALGEN_TEST_FAULT": "signal \(SIGUSR1) step=\(step)"])
+        #expect(plain.exitCode == 75, "\(plain.errors)")
+        #expect(
+            try FaultedRun.isEqual(
+                place.file("runs/tiny/last"), place.file("runs/plain/last")))
         // Step and phase; a thread with what it is at; functions by their names.
         #expect(result.errors.contains(/rank 0 of \d+ \(host \S+, pid \d+\): step \d+, [a-z-]+/))
         #expect(result.errors.contains(/rank 0, thread 0 \(.*, \d+\): [a-z]+/))
