@@ -1,8 +1,9 @@
 import Glibc
 import Synchronization
 
-/// The signals by which a user, a launcher or a scheduler asks a program to save and stop: USR1, TERM and INT
-/// (Ctrl-C). They are noted and leave the program as it is; it looks for them where it can stop.
+/// The signals by which a user, a launcher or a scheduler asks a program to save and stop: USR1, TERM, HUP (its
+/// terminal is closed) and INT (Ctrl-C). They are noted and leave the program as it is; it looks for them where
+/// it can stop.
 package enum StopSignals {
     private static let last = Atomic<Int32>(0)
     private static let interrupts = Atomic<Int>(0)
@@ -17,6 +18,10 @@ package enum StopSignals {
         interrupts.store(isAlone ? 0 : .min, ordering: .relaxed)
         handle(SIGUSR1) { StopSignals.last.store($0, ordering: .relaxed) }
         handle(SIGTERM) { StopSignals.last.store($0, ordering: .relaxed) }
+        // What nohup starts is to outlive its terminal.
+        if !isIgnored(SIGHUP) {
+            handle(SIGHUP) { StopSignals.last.store($0, ordering: .relaxed) }
+        }
         // A shell lets what runs in its background ignore Ctrl-C, which is meant for others.
         guard !isIgnored(SIGINT) else { return }
         handle(SIGINT) { signal in

@@ -6,13 +6,14 @@ import Kernels
 /// ranks stop after the same one, whoever was asked.
 package enum StopRequest: Int, Sendable {
     case signalUSR1 = 1
-    case signalTERM, signalINT, time, file
+    case signalTERM, signalHUP, signalINT, time, file
 
     /// As it stands behind "stopped by".
     var cause: String {
         switch self {
         case .signalUSR1: "SIGUSR1"
         case .signalTERM: "SIGTERM"
+        case .signalHUP: "SIGHUP"
         case .signalINT: "SIGINT"
         case .time: "--max-time"
         case .file: "the file \(StopWatch.fileName)"
@@ -48,6 +49,7 @@ struct StopWatch {
         switch StopSignals.received {
         case SIGUSR1: return .signalUSR1
         case SIGTERM: return .signalTERM
+        case SIGHUP: return .signalHUP
         case SIGINT: return .signalINT
         default: break
         }

@@ -73,7 +73,8 @@ struct Program {
 
         init(_ words: [String], _ variables: [String: String]) throws {
             process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-            process.arguments = words
+            // Whoever started the tests may have these ignored, which a command would inherit.
+            process.arguments = ["--default-signal=HUP,INT"] + words
             process.environment = ProcessInfo.processInfo.environment.merging(variables) { $1 }
                 .merging(["OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"]) {
                     $1

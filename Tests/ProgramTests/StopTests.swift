@@ -32,8 +32,9 @@ import Testing
 
     @Test(arguments: [
         (Ranks.alone, SIGUSR1, "SIGUSR1"), (.alone, SIGTERM, "SIGTERM"),
-        (.alone, SIGINT, "SIGINT"), (.simulated(3), SIGUSR1, "SIGUSR1"),
-        (.mpi(3), SIGUSR1, "SIGUSR1"), (.mpi(3), SIGTERM, "SIGTERM"),
+        (.alone, SIGINT, "SIGINT"), (.alone, SIGHUP, "SIGHUP"),
+        (.simulated(3), SIGUSR1, "SIGUSR1"), (.mpi(3), SIGUSR1, "SIGUSR1"),
+        (.mpi(3), SIGTERM, "SIGTERM"), (.mpi(3), SIGHUP, "SIGHUP"),
     ])
     func aSignalToOneRankStopsAll(_ ranks: Ranks, _ signal: Int32, _ name: String) throws {
         let run = try FaultedRun()
@@ -43,6 +44,17 @@ import Testing
         #expect(try run.steps() == [5])
         if case .mpi(let count) = ranks { #expect(run.exitCodes(ranks: count) == [75]) }
         try requireExactEnd(run, on: ranks)
+    }
+
+    /// nohup has its command outlive the terminal.
+    @Test func aSignalThatWasIgnoredFromTheStartStopsNothing() throws {
+        let run = try FaultedRun()
+        let result = try Program.start(
+            run.words("tiny", .alone, []), through: ["nohup"],
+            ["CAUSALGEN_TEST_FAULT": "signal \(SIGHUP) step=5"]
+        ).wait()
+        #expect(result.exitCode == 0, "\(result.errors)")
+        #expect(result.output.contains("weights sha256"))
     }
 
     /// The second comes while the first one's checkpoint is written, or a periodic one is.
