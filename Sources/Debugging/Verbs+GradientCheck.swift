@@ -8,7 +8,8 @@ extension Verbs {
     /// Prints how far the gradient that training computes is from differences of the Double reference model.
     ///
     /// - Parameter words: the settings of `train`, a preset first.
-    /// - Throws: exit code 1 where it is too far; what the settings and the data throw.
+    /// - Throws: exit code 1 where it is too far, 78 where there is no room for it; what the settings and the
+    ///   data throw.
     package static func checkGradient(
         words: [String], environment: [String: String], _ options: GradientCheckOptions
     ) throws(Failure) {
@@ -25,8 +26,10 @@ extension Verbs {
                     + "length off a gradient, which of so few numbers can leave less than rounding; give at "
                     + "least \(GradientCheck.leastWidth)")
         }
+        let sequences = configuration.microBatchSizeChosen ?? fewSequences
+        try GradientCheck.requireRoom(for: configuration.model, sequences: sequences)
         let model = LanguageModel(configuration.model, seed: configuration.seed)
-        let (tokens, targets) = try windows(configuration, dataset)
+        let (tokens, targets) = try windows(configuration, dataset, sequences: sequences)
         let check = GradientCheck(
             model, tokens: tokens, targets: targets, elements: options.elements)
         let seconds =
@@ -52,9 +55,8 @@ extension Verbs {
 
     /// Tokens and targets, [b, T] each: those of step 0, or random ones.
     private static func windows(
-        _ configuration: Configuration, _ dataset: TokenDataset?
+        _ configuration: Configuration, _ dataset: TokenDataset?, sequences: Int
     ) throws(Failure) -> ([Int32], [Int32]) {
-        let sequences = configuration.microBatchSizeChosen ?? fewSequences
         let length = configuration.model.blockSize
         var tokens = [Int32](repeating: 0, count: sequences * length)
         var targets = tokens

@@ -75,6 +75,22 @@ import Testing
         #expect(narrow.exitCode == 78 && narrow.errors.contains("give at least 4"))
     }
 
+    /// More than any machine has, and within what settings may be.
+    @Test(arguments: [
+        (["--n-layer", "28", "--n-embd", "65536"], "--n-embd or --n-layer"),
+        (
+            [
+                "--n-layer", "64", "--n-embd", "1024", "--block-size", "1024", "--batch-size",
+                "16384", "--micro-batch-size", "16384",
+            ], "--micro-batch-size or --block-size"
+        ),
+    ])
+    func whatIsTooLargeIsRefused(_ words: [String], _ settings: String) throws {
+        let result = try Self.check(words)
+        #expect(result.exitCode == 78, "\(result.errors)")
+        #expect(result.errors.contains(": try a smaller \(settings)"), "\(result.errors)")
+    }
+
     @Test func tokensMayBeOfData() throws {
         let place = try Workplace()
         let result = try Program.run([
