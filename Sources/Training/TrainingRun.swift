@@ -42,8 +42,9 @@ final class TrainingRun {
     /// What a validation loss is divided by to be in bits per byte; rank 0's.
     var natsPerBit = Double.nan
     private var lastTrainingLoss = Double.nan
-    /// The steps since the last line of the log that this start has timed, and their wall time.
-    private var timed = (steps: 0, seconds: 0.0)
+    /// The steps since the last line of the log that this start has timed, their wall time, and the part of it
+    /// that was communication.
+    private var timed = (steps: 0, seconds: 0.0, communicationSeconds: 0.0)
     private let plan: RunPlan
     private let peakPerWorker: Double
 
@@ -110,7 +111,9 @@ final class TrainingRun {
             if let refusal = report.refusal, try !passOver(refusal) { continue }
             if report.refusal == nil { stepsSkipped = 0 }
             lastTrainingLoss = report.loss
-            timed = (timed.steps + 1, timed.seconds + report.seconds)
+            timed.steps += 1
+            timed.seconds += report.seconds
+            timed.communicationSeconds += report.communicationSeconds
             let step = trainer.completedSteps
             let isLast = step == configuration.maxSteps
             if Self.isDue(step, configuration.hashInterval) { logHashes(report) }
@@ -198,7 +201,8 @@ final class TrainingRun {
         let survey = try RankSurvey.take(trainer.workers, communicator)
         let seconds = timed.seconds / Double(timed.steps)
         let dataSeconds = survey.dataSeconds / Double(timed.steps)
-        timed = (0, 0)
+        let communicationSeconds = timed.communicationSeconds / Double(timed.steps)
+        timed = (0, 0, 0)
         guard communicator.rank == 0 else { return }
         record?.peakMemoryBytes = Int(survey.peakMemoryBytes)
         let step = trainer.completedSteps
@@ -217,7 +221,7 @@ final class TrainingRun {
         line += "  \(Format.fixed(seconds * 1e3, 1)) ms"
         line += "  \(Format.count(tokensPerSecond)) tok/s"
         line += "  \(Format.fixed(peak * 100, 0))% peak"
-        line += "  comm \(Format.fixed(report.communicationSeconds / report.seconds * 100, 0))%"
+        line += "  comm \(Format.fixed(communicationSeconds / seconds * 100, 0))%"
         line += "  eta \(Format.duration(remaining))"
         console.say(line)
 
@@ -226,7 +230,7 @@ final class TrainingRun {
             ("train/grad_norm", report.gradientNorm),
             ("train/clip_fraction", clipFraction(at: step)),
             ("perf/tokens_per_sec", tokensPerSecond), ("perf/step_ms", seconds * 1e3),
-            ("perf/comm_ms", report.communicationSeconds * 1e3),
+            ("perf/comm_ms", communicationSeconds * 1e3),
             ("perf/data_ms", dataSeconds * 1e3),
             ("perf/imbalance", survey.imbalance), ("perf/gflops", rate / 1e9),
             ("perf/peak_fraction", peak),

@@ -26,6 +26,29 @@ import Testing
         #expect(try place.log("tiny") == place.log("whole"))
     }
 
+    /// Both times of a line are means over the same steps: its share of communication is their ratio.
+    @Test func theShareOfCommunicationIsOfTheTimesBesideIt() throws {
+        let place = try Workplace()
+        let result = try Program.run(
+            place.train("--max-steps", "40", "--log-interval", "5", "--eval-interval", "0"),
+            ranks: 2)
+        #expect(result.exitCode == 0, "\(result.errors)")
+        let shares = result.output.matches(of: /comm (\d+)%/).compactMap { Double($0.1) }
+        let log = try String(contentsOfFile: place.file("runs/tiny/metrics.jsonl"), encoding: .utf8)
+        func milliseconds(_ name: String) -> [Double] {
+            log.split(separator: "\n").compactMap { line in
+                line.range(of: "\"perf/\(name)\":").flatMap { key in
+                    Double(line[key.upperBound...].prefix { !",}".contains($0) })
+                }
+            }
+        }
+        let ratios = zip(milliseconds("comm_ms"), milliseconds("step_ms")).map { 100 * $0 / $1 }
+        #expect(shares.count == 8 && ratios.count == 8, "\(result.output)")
+        for (share, ratio) in zip(shares, ratios) {
+            #expect(abs(share - ratio) < 0.501, "\(share)% and \(ratio)%")
+        }
+    }
+
     /// MPI's own sum of two numbers is the canonical one; of three it need not be, and is said to differ.
     @Test func theLibrarysReductionIsThereForComparison() throws {
         let place = try Workplace()
