@@ -45,21 +45,26 @@ struct Program {
         }
     }
 
+    /// Whether this user may mount a file system, out of the sight of others.
+    static let canMount: Bool = {
+        let folder = NSTemporaryDirectory()
+        let result = try? execute(["unshare", "--mount", "mount", "-t", "tmpfs", "tmpfs", folder])
+        return result?.exitCode == 0
+    }()
+
     /// Runs the program where a folder is a file system of its own with so much room; then lists what the
-    /// folder holds, behind a line `LISTING`. nil where this user may not mount one.
+    /// folder holds, behind a line `LISTING`. Needs `canMount`.
     static func onSmallDisk(
         kilobytes: Int, at folder: String, _ words: [String]
-    ) throws -> Result? {
+    ) throws -> Result {
         let script = """
             mkdir -p "$1" && mount -t tmpfs -o size=${0}k tmpfs "$1" || exit 99
             folder=$1; shift
             "$@"; code=$?
             echo LISTING; ls -R "$folder"; exit $code
             """
-        let result = try execute(
+        return try execute(
             ["unshare", "--mount", "bash", "-c", script, "\(kilobytes)", folder, path] + words)
-        return [1, 99].contains(result.exitCode) && !result.output.contains("LISTING")
-            ? nil : result
     }
 
     static func execute(
