@@ -84,7 +84,8 @@ count_cores='echo $(lscpu --online --parse=Core,Socket | grep --invert-match "^#
 # Sets `mpi_version` to mpirun's first number: Open MPI 5 starts ranks by PRRTE, with other options.
 read_mpi_version() {
     local text
-    command -v mpirun >/dev/null || fail 69 "mpirun is missing; call Launch/install-dependencies"
+    command -v mpirun >/dev/null ||
+        fail 69 "mpirun is missing; install openmpi-bin, or try: module load openmpi"
     if [ "$(id --user)" -eq 0 ]; then
         export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
     fi
